@@ -152,6 +152,7 @@ def overviews(rng: random.Random) -> list[Overview]:
                 at=at,
                 progress=progress,
                 labelers=rows(at),
+                active=("amira", "jonas", "paolo"),
                 disagreements=(disagreement(),),
             )
         )

@@ -115,6 +115,8 @@ class Overview:
     is_closed: bool
     held: tuple[Holding, ...] = ()
     """Who holds tasks now, by name."""
+    active: tuple[str, ...] = ()
+    """Who is active now, by name: those whom the metric `labelers/active` counts, no judges."""
     activity: str = ""
     """What the run is doing now, e.g. "waiting for labels"; empty before it said so."""
     trouble: str = ""

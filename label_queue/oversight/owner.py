@@ -126,6 +126,7 @@ class Oversight:
             disagreements=self._judged.disagreements,
             is_closed=self._state.is_closed,
             held=holdings(self._state, now),
+            active=tuple(sorted(self._state.active_labelers(now))),
             activity=self._state.activity,
             trouble=self._state.trouble,
         )

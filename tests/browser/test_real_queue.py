@@ -78,6 +78,21 @@ async def test_ten_tasks_by_keyboard_with_a_refresh_an_undo_and_the_cord(
     assert (cord.is_pulled, cord.pulled_by, cord.reason) == (True, "ann", "it repeats itself")
 
 
+async def test_the_owner_sees_who_is_active_as_the_metric_counts_them(
+    come_in: Enter, queue: LabelQueue
+) -> None:
+    for name in ("absent", "ann"):
+        await queue.owner.admit(name, "labeler")
+    await label(queue, 1, "ann")
+    olga = await come_in()
+    active = olga.page.get_by_role("row").filter(has=olga.page.get_by_text("active now"))
+    await expect(active.locator(".name")).to_have_text(["ann"])
+    await come_in("bob", "labeler")  # a task comes to his page
+    await expect(active.locator(".name")).to_have_text(["ann", "bob"], timeout=30_000)
+    await expect(olga.page.locator("#labelers-active")).to_have_text("2 active now, of 3 labelers")
+    assert (await queue.policy_loop.stats())["labelers/active"] == 2
+
+
 async def test_an_exclusion_is_in_the_next_reward_version(
     come_in: Enter, queue: LabelQueue
 ) -> None:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from label_queue.config import IntakeConfig
+from label_queue.config import IntakeConfig, LeaseConfig
 from label_queue.folds.event_log import EventLog
 from label_queue.oversight.judgement import Evidence, history
 from label_queue.queue import LabelQueue
@@ -57,6 +57,27 @@ async def test_the_overview_says_how_labelling_stands(
     assert rows["carl"].gold_accuracy == 0.8
     assert seen.disagreements == ()
     assert [(each.received, each.scheduled) for each in seen.history][-1] == (11, 25)
+
+
+async def test_the_overview_names_whom_the_metric_counts_as_active(
+    make_queue: MakeQueue, clock: ManualClock
+) -> None:
+    queue = make_queue(make_config(lease=LeaseConfig(first_s=600.0)))
+    for name in ("absent", "ann", "bob"):
+        await queue.owner.add_labeler(name)
+    await answer_orders(queue)
+
+    async def active() -> tuple[str, ...]:
+        seen = (await queue.owner.overview()).active
+        assert len(seen) == (await queue.policy_loop.stats())["labelers/active"]
+        return seen
+
+    assert await active() == ()
+    await label(queue, 2, "bob")
+    assert await queue.people.next_task("ann", 0.0) is not None
+    assert await active() == ("ann", "bob")
+    clock.now += 300.0
+    assert await active() == ("ann",)  # bob's labels are too old, ann still holds hers
 
 
 def test_the_history_counts_labels_and_what_was_due_at_each_time() -> None:

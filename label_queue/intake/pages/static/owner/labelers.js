@@ -1,68 +1,126 @@
 /** The labelers and how well they label. Rows stay in place as figures change under them. */
 
-import { byId, element, svg } from "../shared/dom.js";
-import { UNKNOWN, ago, count, counted, decimal, percent } from "./format.js";
+import { byId, element } from "../shared/dom.js";
+import { count, counted } from "./format.js";
+import { COLUMNS } from "./labeler_columns.js";
+import { FLAGS, STATES } from "./labeler_states.js";
+import { PagedList } from "./paged_list.js";
+import { SortedBy } from "./sorting.js";
 
-const STATES = { probation: "On probation", active: "Active", suspended: "Suspended", excluded: "Excluded", judge: "Judge" };
-const FLAGS = { position: "position", speed: "speed", self: "self", gold: "gold", drift: "drift", rate: "too many requests" };
-const BAR = 120;
+const LIMIT = 20;
+const NOBODY = "Nobody labels yet. Add somebody, and send them the link.";
+const NOBODY_SUCH = "No labeler is like that.";
 
 /**
  * @typedef {{onAnswers: (row: any) => void, onExclude: (row: any) => void, onReinstate: (row: any) => void,
  *   onLink: (row: any) => void, onRevoke: (row: any) => void}} Acts
  */
 
-/** The table. */
+/** The table: sorted by its headers, of whom the filters let through, a page at a time. */
 export class LabelerTable {
-  /** @type {Map<string, {tr: any, cells: any[], acts: any, shown: any}>} */
+  /** @type {Map<string, {tr: any, cells: any[], acts: any}>} */
   #rows = new Map();
+  /** @type {Map<string, any>} */
+  #labelers = new Map();
+  /** @type {Map<string, any>} */
+  #held = new Map();
+  /** @type {Set<string>} */
+  #active = new Set();
+  #now = 0;
+  /** @type {string[]} who is shown, on all pages, in order */
+  #order = [];
+  #isChosenAnew = true;
 
   /** @param {Acts} acts */
   constructor(acts) {
     this.acts = acts;
+    this.sorting = new SortedBy(COLUMNS, () => this.#choose());
+    byId("labelers-head").prepend(...this.sorting.headers);
+    this.list = new PagedList({
+      name: "labelers",
+      limit: LIMIT,
+      everyMs: 0,
+      load: async (offset, limit) => {
+        this.#arrange();
+        const page = this.#order.slice(offset, offset + limit);
+        return { items: page.map((id) => this.#labelers.get(id)), total: this.#order.length };
+      },
+      idOf: (labeler) => labeler.labeler_id,
+      make: (labeler) => this.#make(labeler),
+      fill: (labeler) => this.#fill(labeler),
+    });
+    this.#setUpFilters();
+    byId("labelers").addEventListener("mouseleave", () => this.list.refresh());
+  }
+
+  /** @param {any} overview */
+  show(overview) {
+    this.#labelers = new Map(overview.labelers.map((/** @type {any} */ labeler) => [labeler.labeler_id, labeler]));
+    this.#held = new Map(overview.held.map((/** @type {any} */ holding) => [holding.labeler_id, holding]));
+    this.#active = new Set(overview.active);
+    this.#now = overview.at;
+    const isEmpty = this.#labelers.size === 0;
+    byId("no-labelers").textContent = isEmpty ? NOBODY : NOBODY_SUCH;
+    byId("labelers-active").textContent = isEmpty ? ""
+      : `${count(this.#active.size)} active now, of ${counted(this.#labelers.size, "labeler")}`;
+    this.list.refresh();
+  }
+
+  #setUpFilters() {
+    byId("labelers-state").append(...Object.entries(STATES).map(([state, { name }]) => element("option", { value: state }, name)));
+    byId("labelers-flag").append(...Object.entries(FLAGS).map(([flag, name]) => element("option", { value: flag }, `⚑ ${name}`)));
+    byId("labelers-search").addEventListener("input", () => this.#choose());
+    for (const name of ["state", "flag", "only-active"]) {
+      byId(`labelers-${name}`).addEventListener("change", () => this.#choose());
+    }
+  }
+
+  /** Show what is chosen by now, from its first page on. */
+  async #choose() {
+    this.#isChosenAnew = true;
+    await this.list.restart();
+    byId("announcer").textContent = `${counted(this.#order.length, "labeler")} shown`;
   }
 
   /**
-   * @param {any[]} labelers
-   * @param {any[]} held who holds tasks, and since when
-   * @param {number} now
+   * Bring the order up to date. Under the pointer rows neither move nor go: a click would meet
+   * another's than it was meant for.
    */
-  show(labelers, held, now) {
-    const holdings = new Map(held.map((holding) => [holding.labeler_id, holding]));
-    byId("no-labelers").hidden = labelers.length > 0;
-    const body = byId("labelers");
-    const present = new Set(labelers.map((row) => row.labeler_id));
-    for (const [id, { tr }] of this.#rows) {
-      if (present.has(id)) continue;
-      tr.remove();
-      this.#rows.delete(id);
-    }
-    labelers.forEach((labeler, i) => {
-      const row = this.#rows.get(labeler.labeler_id) ?? this.#make(labeler);
-      row.shown = labeler;
-      this.#fill(row, labeler, holdings.get(labeler.labeler_id), now);
-      // Moved only when it must be: moving takes the focus away.
-      if (body.children[i] !== row.tr) body.insertBefore(row.tr, body.children[i] ?? null);
-    });
+  #arrange() {
+    const wanted = this.sorting.sorted([...this.#labelers.values()].filter(this.#filter()));
+    const ids = wanted.map((labeler) => labeler.labeler_id);
+    const isKept = !this.#isChosenAnew && isPointedAt(byId("labelers"));
+    const kept = new Set(isKept ? this.#order.filter((id) => this.#labelers.has(id)) : []);
+    this.#order = [...kept, ...ids.filter((id) => !kept.has(id))];
+    this.#isChosenAnew = false;
+  }
+
+  /** @returns {(labeler: any) => boolean} */
+  #filter() {
+    const search = byId("labelers-search").value.toLowerCase();
+    const [state, flag] = [byId("labelers-state").value, byId("labelers-flag").value];
+    const isOnlyActive = byId("labelers-only-active").checked;
+    return (labeler) =>
+      labeler.labeler_id.toLowerCase().includes(search)
+      && (state === "" || labeler.state === state)
+      && (flag === "" || isInQuestion(labeler, flag))
+      && (!isOnlyActive || this.#active.has(labeler.labeler_id));
   }
 
   /** @param {any} labeler */
   #make(labeler) {
-    const names = ["", "Labels", "Gold accuracy", "Self", "Peers", "Position", "Too fast", "Share of weight", ""];
-    const numbers = [1, 3, 4, 5, 6];
-    const cells = names.map((name, i) =>
+    const cells = COLUMNS.map((column, i) =>
       element(i === 0 ? "th" : "td", {
         role: i === 0 ? "rowheader" : "cell",
         scope: i === 0 ? "row" : null,
-        "data-name": name,
-        class: numbers.includes(i) ? "number" : null,
+        "data-name": i === 0 ? "" : column.name,
+        class: column.isNumber === true ? "number" : null,
       }));
     const acts = this.#makeActs(labeler.labeler_id);
-    cells[8].append(acts.box);
-    const tr = element("tr", { role: "row" }, ...cells);
-    const row = { tr, cells, acts, shown: labeler };
-    this.#rows.set(labeler.labeler_id, row);
-    return row;
+    const tr = element("tr", { role: "row" }, ...cells, element("td", { role: "cell", "data-name": "" }, acts.box));
+    this.#rows.set(labeler.labeler_id, { tr, cells, acts });
+    this.#fill(labeler);
+    return tr;
   }
 
   /** @param {string} id */
@@ -72,7 +130,7 @@ export class LabelerTable {
         type: "button",
         class: `small ${style}`,
         "data-act": act !== "onAnswers",
-        onclick: () => this.acts[act](this.#rows.get(id)?.shown),
+        onclick: () => this.acts[act](this.#labelers.get(id)),
       }, text, element("span", { class: "visually-hidden" }, ` ${id}`));
     const made = {
       answers: button("Answers", "onAnswers", "quiet"),
@@ -81,33 +139,46 @@ export class LabelerTable {
       link: button("New link", "onLink", "quiet"),
       revoke: button("Revoke", "onRevoke", "quiet"),
     };
-    return { ...made, box: element("div", { class: "acts" }, made.answers, made.reinstate, made.exclude, made.link, made.revoke) };
+    const together = (/** @type {any[]} */ ...buttons) => element("span", { class: "together" }, ...buttons);
+    const labels = together(made.answers, made.reinstate, made.exclude);
+    return { ...made, box: element("div", { class: "acts" }, labels, together(made.link, made.revoke)) };
   }
 
-  /**
-   * @param {any} row
-   * @param {any} labeler
-   * @param {any} holding
-   * @param {number} now
-   */
-  #fill({ tr, cells, acts }, labeler, holding, now) {
+  /** @param {any} labeler */
+  #fill(labeler) {
+    const row = this.#rows.get(labeler.labeler_id);
+    if (row === undefined) throw new Error(`${labeler.labeler_id} has no row`);
+    const { tr, cells, acts } = row;
     tr.dataset.state = labeler.state;
-    const isOut = labeler.state === "excluded" || labeler.state === "suspended";
-    acts.exclude.hidden = labeler.state === "excluded";
-    acts.reinstate.hidden = !isOut;
-    fill(cells[0], named(labeler, holding, now));
-    const held = labeler.labels_held === 0 ? "" : `${count(labeler.labels_held)} held`;
-    fill(cells[1], figure(count(labeler.labels), held));
-    fill(cells[2], gold(labeler));
-    fill(cells[3], share(labeler.self_agreement, labeler.self_repeats));
-    fill(cells[4], share(labeler.peer_agreement, labeler.peer_labels));
-    fill(cells[5], figure(labeler.position_z === null ? UNKNOWN : `z ${decimal(labeler.position_z, 1)}`));
-    fill(cells[6], figure(percent(labeler.fast_share)));
-    fill(cells[7], weight(labeler));
-    for (const [i, flag] of [[3, "self"], [5, "position"], [6, "speed"]]) {
-      cells[i].classList.toggle("flagged", labeler.flags.includes(flag));
-    }
+    const decisions = STATES[labeler.state]?.decisions ?? [];
+    acts.exclude.hidden = !decisions.includes("exclude");
+    acts.reinstate.hidden = !decisions.includes("reinstate");
+    const id = labeler.labeler_id;
+    const beside = { holding: this.#held.get(id), isActive: this.#active.has(id), now: this.#now };
+    COLUMNS.forEach(({ cell, flag }, i) => {
+      fill(cells[i], cell(labeler, beside));
+      if (flag !== undefined) cells[i].classList.toggle("flagged", labeler.flags.includes(flag));
+    });
   }
+}
+
+/**
+ * Say whether somebody has a flag, or is in doubt where that is asked.
+ * @param {any} labeler
+ * @param {string} flag "any" for whatever speaks against them, "doubt" for doubt alone
+ */
+function isInQuestion(labeler, flag) {
+  if (flag === "doubt") return labeler.is_doubted;
+  if (flag === "any") return labeler.is_doubted || labeler.flags.length > 0;
+  return labeler.flags.includes(flag);
+}
+
+/**
+ * Say whether a pointer that hovers is over an element; a finger hovers over nothing.
+ * @param {Element} place
+ */
+function isPointedAt(place) {
+  return matchMedia("(hover: hover)").matches && place.matches(":hover");
 }
 
 /**
@@ -117,71 +188,4 @@ export class LabelerTable {
  */
 function fill(cell, content) {
   if (!cell.firstElementChild?.isEqualNode(content)) cell.replaceChildren(content);
-}
-
-/**
- * Return a figure, and below it what it rests on.
- * @param {string} value
- * @param {string} [base]
- */
-function figure(value, base = "") {
-  const below = base === "" ? null : element("span", { class: "base" }, base);
-  return element("span", { class: "figure" }, element("span", {}, value), below);
-}
-
-/**
- * @param {number | null} part
- * @param {number} number
- */
-function share(part, number) {
-  return part === null ? figure(UNKNOWN) : figure(percent(part), `of ${count(number)}`);
-}
-
-/**
- * @param {any} labeler
- * @param {any} holding
- * @param {number} now
- */
-function named(labeler, holding, now) {
-  const states = /** @type {Record<string, string>} */ (STATES);
-  const names = /** @type {Record<string, string>} */ (FLAGS);
-  const from = labeler.excluded_from ? ` from label ${count(labeler.excluded_from)} on` : "";
-  return element("div", { class: "named" },
-    element("span", { class: "name" }, labeler.labeler_id),
-    element("span", { class: "chips" },
-      element("span", { class: "state", "data-state": labeler.state }, states[labeler.state] + from),
-      ...labeler.flags.map((/** @type {string} */ flag) => element("span", { class: "flag" }, `⚑ ${names[flag] ?? flag}`)),
-    ),
-    element("span", { class: "last" }, `last label ${ago(labeler.last_label_at, now)}`),
-    labeler.is_doubted ? element("span", { class: "last" }, "newest answers in doubt") : null,
-    holding === undefined ? null : element("span", { class: holding.is_overdue ? "last overdue" : "last" },
-      `holds ${counted(holding.num_tasks, "task")}, ${holding.num_tasks > 1 ? "one " : ""}given ${ago(holding.since, now)}`));
-}
-
-/**
- * Accuracy as a bar and its interval as a whisker; between the two ticks lies what a good labeler
- * and a random one would reach.
- * @param {any} labeler
- */
-function gold(labeler) {
-  const given = labeler.gold_right + labeler.gold_wrong;
-  if (given === 0) return element("span", { class: "base" }, "no gold yet");
-  const words = `${percent(labeler.gold_accuracy)}, between ${percent(labeler.gold_low)} and ${percent(labeler.gold_high)}`;
-  const [low, high] = [labeler.gold_low * BAR, labeler.gold_high * BAR];
-  const drawing = svg("svg", { class: "gold-bar", viewBox: `0 0 ${BAR} 18`, width: BAR, height: 18, role: "img", "aria-label": words },
-    svg("rect", { class: "track", x: 0, y: 4, width: BAR, height: 10, rx: 3 }),
-    svg("rect", { class: "reached", x: 0, y: 4, width: labeler.gold_accuracy * BAR, height: 10, rx: 3 }),
-    svg("path", { class: "whisker", d: `M${low} 9H${high}M${low} 5V13M${high} 5V13` }));
-  return element("div", { class: "gold" }, drawing,
-    element("span", { class: "base" }, `${percent(labeler.gold_accuracy)} · ${labeler.gold_right} of ${counted(given, "gold task")}`));
-}
-
-/** @param {any} labeler */
-function weight(labeler) {
-  const drawing = svg("svg", { class: "weight-bar", viewBox: "0 0 60 10", width: 60, height: 10, "aria-hidden": "true" },
-    svg("rect", { class: "track", x: 0, y: 2, width: 60, height: 6, rx: 3 }),
-    svg("rect", { class: "reached", x: 0, y: 2, width: 60 * Math.min(1, labeler.weight_share), height: 6, rx: 3 }));
-  const trust = labeler.reliability === null ? "" : `a ${decimal(labeler.reliability)}`;
-  return element("div", { class: "weight" }, drawing, element("span", {}, percent(labeler.weight_share)),
-    element("span", { class: "base", title: "Reliability a" }, trust));
 }

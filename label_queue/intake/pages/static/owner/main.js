@@ -65,7 +65,7 @@ function show(overview) {
   chart.show(overview);
   showTiles(overview.progress);
   showConnectors(overview.connectors, overview.at);
-  table.show(overview.labelers, overview.held, overview.at);
+  table.show(overview);
   disagreements.show(overview.disagreements);
   matrix.refresh();
   people.refresh(overview.at);

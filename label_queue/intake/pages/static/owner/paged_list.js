@@ -1,4 +1,4 @@
-/** A list that the server gives page by page. Items stay in place while they are as they were. */
+/** A list that comes page by page. Items stay in place while they are as they were. */
 
 import { Refused, Unreachable } from "../shared/api.js";
 import { arrange, byId, element } from "../shared/dom.js";
@@ -17,7 +17,7 @@ export class PagedList {
   #offset = 0;
   #total = 0;
   #asked = 0;
-  #loadedAt = -REFRESH_MS;
+  #loadedAt = -Infinity;
   /** @type {Map<string, {key: string, node: any}>} */
   #nodes = new Map();
 
@@ -27,8 +27,11 @@ export class PagedList {
    * @param {number} how.limit items on a page
    * @param {(offset: number, limit: number) => Promise<Page>} how.load
    * @param {(item: any) => string} how.idOf
-   * @param {(item: any) => string} how.keyOf what an item looks like: it is made anew when this changes
+   * @param {(item: any) => string} [how.keyOf] what an item looks like: it is made anew when this changes
    * @param {(item: any) => HTMLElement} how.make
+   * @param {(item: any) => void} [how.fill] brings up to date what was made of an item, in the place of
+   *   making it anew
+   * @param {number} [how.everyMs] least time between two loads that nobody asked for
    */
   constructor(how) {
     this.how = how;
@@ -51,7 +54,7 @@ export class PagedList {
 
   /** Show this page as it is by now, unless that was done a moment ago. */
   async refresh() {
-    if (performance.now() - this.#loadedAt > REFRESH_MS) await this.#load(false);
+    if (performance.now() - this.#loadedAt >= (this.how.everyMs ?? REFRESH_MS)) await this.#load(false);
   }
 
   /**
@@ -107,8 +110,12 @@ export class PagedList {
     const last = this.#offset + shown;
     byId(`${this.how.name}-pager`).hidden = this.#total <= this.how.limit;
     this.where.textContent = `${count(this.#offset + 1)} to ${count(last)} of ${count(this.#total)}`;
+    const focused = document.activeElement;
     this.back.disabled = this.#offset === 0;
     this.forth.disabled = last >= this.#total;
+    // The last page was reached by what cannot be pressed any more: the focus would be lost.
+    if (focused === this.forth && this.forth.disabled) this.back.focus();
+    if (focused === this.back && this.back.disabled) this.forth.focus();
   }
 
   /**
@@ -116,8 +123,13 @@ export class PagedList {
    * @param {boolean} isForced
    */
   #nodeOf(item, isForced) {
-    const [id, key] = [this.how.idOf(item), this.how.keyOf(item)];
+    const id = this.how.idOf(item);
     const known = this.#nodes.get(id);
+    if (known !== undefined && this.how.fill !== undefined) {
+      this.how.fill(item);
+      return known.node;
+    }
+    const key = this.how.keyOf?.(item) ?? "";
     const isInUse = !isForced && known?.node.contains(document.activeElement);
     if (known !== undefined && (known.key === key || isInUse)) return known.node;
     const node = this.how.make(item);
