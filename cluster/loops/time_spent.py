@@ -36,6 +36,8 @@ class LearnerTime:
         self.doing_since = 0.0
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._stopped_before_s = 0.0
+        self._at_cord: list[tuple[float, float]] = []
+        """From when to when it stood at the pulled cord, Unix seconds, in order."""
 
     def begin(self, doing: Doing, at: float) -> None:
         """Note that the learner begins something."""
@@ -57,8 +59,25 @@ class LearnerTime:
             self._seconds[span.doing] += at - span.started_at
         elif span.doing == "cord":
             self._stopped_before_s += at - span.started_at
+        if span.doing == "cord":
+            self._stood(span.started_at, at)
         self.doing = None
         return span
+
+    def _stood(self, start: float, stop: float) -> None:
+        """Take note of a time at the cord; one that begins as the last ends goes on with it."""
+        if self._at_cord and self._at_cord[-1][1] == start:
+            start, _ = self._at_cord.pop()
+        self._at_cord.append((start, stop))
+
+    def at_cord_s(self, start: float, stop: float) -> float:
+        """Return for how many seconds of a window of the past it stood at the pulled cord."""
+        total = max(0.0, stop - max(start, self.doing_since)) if self.doing == "cord" else 0.0
+        for since, until in reversed(self._at_cord):
+            if until <= start:
+                break
+            total += max(0.0, min(until, stop) - max(since, start))
+        return total
 
     def seconds(self, *doings: Doing, until: float) -> float:
         """Return how long it was at some of the things, the present one included, in seconds."""
@@ -103,11 +122,23 @@ class ActorTotal:
     uptime_s: float = 0.0
     busy_s: float = 0.0
     num_tokens: int = 0
+    running_s: float = 0.0
+    """Part of `uptime_s` in which the learner did not stand at the pulled cord."""
+    running_busy_s: float = 0.0
+    """Part of `busy_s` in `running_s`: each look's, spread evenly over the time since the last."""
 
     @property
     def busy(self) -> float:
-        """Share of its time with at least one request in flight, in [0, 1]."""
+        """Share of all its time with at least one request in flight, in [0, 1]."""
         return min(1.0, self.busy_s / max(self.uptime_s, 1e-9))
+
+    @property
+    def running_busy(self) -> float:
+        """Share of its running time with at least one request in flight, in [0, 1].
+
+        While the cord is pulled the line is meant to stand, and nobody is idle.
+        """
+        return min(1.0, self.running_busy_s / max(self.running_s, 1e-9))
 
 
 SLOW_ANSWER_S = 30.0
@@ -124,21 +155,28 @@ class ActorsTime:
         """Totals by actor_id, since the first PPO step began; empty until there is something to
         count."""
 
-    def look(self, look: ActorLook, *, is_learning: bool) -> ActorTotal:
+    def look(self, look: ActorLook, learner: LearnerTime) -> ActorTotal:
         """Take a look at an actor; return what it did since the last look, or since it started.
 
         Args:
             look: Later than those taken of the same actor before.
-            is_learning: Whether the first PPO step has begun: from then on the look counts.
+            learner: Where its time went, at least up to the look: from its first PPO step on looks
+                count, and at the cord nobody is idle.
         """
         before = self._newest.get(look.actor_id)
         self._newest[look.actor_id] = look
         passed = _between(before, look)
+        at_cord_s = learner.at_cord_s(look.at - passed.uptime_s, look.at)
+        passed.running_s = max(0.0, passed.uptime_s - at_cord_s)
+        passed.running_busy_s = passed.busy * passed.running_s
+        is_learning = learner.since is not None and look.at >= learner.since
         if is_learning and before is not None and passed.uptime_s > 0:
             total = self.totals.setdefault(look.actor_id, ActorTotal())
             total.uptime_s += passed.uptime_s
             total.busy_s += passed.busy_s
             total.num_tokens += passed.num_tokens
+            total.running_s += passed.running_s
+            total.running_busy_s += passed.running_busy_s
         return passed
 
     @property
@@ -148,8 +186,8 @@ class ActorsTime:
 
     @property
     def busy(self) -> float:
-        """Mean over the actors of the share of their time they were busy, in [0, 1]."""
-        return fmean(total.busy for total in self.totals.values())
+        """Mean over the actors of the share of their running time they were busy, in [0, 1]."""
+        return fmean(total.running_busy for total in self.totals.values())
 
     @property
     def tokens_per_s(self) -> float:

@@ -81,9 +81,8 @@ class Timekeeper:
         if ended_at < now:
             self.learner.begin("down", ended_at)
             self._record(self.learner.end(now))
-        since = self.learner.since
         for look in self._recordings.read(ACTORS):
-            self.actors.look(look, is_learning=since is not None and look.at >= since)
+            self.actors.look(look, self.learner)
 
     @contextmanager
     def waiting(self, what: Wait) -> Iterator[None]:
@@ -179,5 +178,5 @@ class Timekeeper:
                 busy_s=each.busy_s,
                 num_tokens=each.num_tokens,
             )
-            self.actors.look(look, is_learning=self.is_learning)
+            self.actors.look(look, self.learner)
             self._recordings.write(ACTORS, look)

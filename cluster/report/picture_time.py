@@ -44,7 +44,8 @@ class Lane:
     name: str
     color: str
     busy: float | None
-    """Share of its time that it was busy since the first step began, in [0, 1]; None: not known."""
+    """Share of its time that it was busy since the first step began, in [0, 1]; None: not known. Of
+    the learner and the actors time at the pulled cord is left out."""
     slices: tuple[Slice, ...]
     waits: tuple[tuple[Interval, str], ...] = ()
     """When it waited, and the colour in which that is drawn."""
@@ -55,7 +56,7 @@ def time_lanes(run: RunRecords) -> list[Lane]:
     """Return a lane for each process that left a trace, actors first."""
     until = _end(run)
     learner = LearnerTime.replayed(run.learner, until)
-    lanes = _actor_lanes(run.actor_looks, learner.since)
+    lanes = _actor_lanes(run.actor_looks, learner)
     if run.learner:
         lanes.append(_learner_lane(run.learner, learner, until))
     if fits := _fits(run):
@@ -112,18 +113,17 @@ def _learner_lane(spans: Sequence[Span], time: LearnerTime, until: float) -> Lan
     )
 
 
-def _actor_lanes(looks: Sequence[ActorLook], since: float | None) -> list[Lane]:
+def _actor_lanes(looks: Sequence[ActorLook], learner: LearnerTime) -> list[Lane]:
     time, slices = ActorsTime(), defaultdict(list)
     for look in looks:
-        is_learning = since is not None and look.at >= since
-        passed = time.look(look, is_learning=is_learning)
+        passed = time.look(look, learner)
         if passed.uptime_s > 0:
             slices[look.actor_id].append((look.at - passed.uptime_s, look.at, passed.busy))
     return [
         Lane(
             name=name,
             color=style.GREEN,
-            busy=time.totals[name].busy if name in time.totals else None,
+            busy=time.totals[name].running_busy if name in time.totals else None,
             slices=_coarser(found),
         )
         for name, found in sorted(slices.items())

@@ -66,8 +66,8 @@ PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
         draw_time,
         "When each process was at work, and when the cord was pulled, if it was; of the actors, "
         "how much of the time, for candidates of queries too. The learner's low bars are its "
-        "waits. How busy each was counts from the first PPO step on, and for the learner leaves "
-        "out the time it stood at the pulled cord. People label all the while.",
+        "waits. How busy each was counts from the first PPO step on, and for learner and actors "
+        "leaves out the time the learner stood at the pulled cord. People label all the while.",
     ),
     (
         "labelers",

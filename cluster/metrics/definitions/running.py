@@ -20,8 +20,9 @@ THROUGHPUT = section(
         ),
         "actor_idle": (
             "1",
-            "Mean over the actors of their time without a request in flight, of all their time, "
-            "from the last look at them before the first step on; time at the cord counts.",
+            "Mean over the actors of their running time without a request in flight, of that "
+            "time: from the last look at them before the first step on, less the time the learner "
+            "stood at the pulled cord.",
         ),
         "weight_sync_s": ("s", "Spent having all actors load and prove new weights."),
         "generation_s": (

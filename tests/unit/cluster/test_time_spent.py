@@ -12,6 +12,10 @@
 
 From 70 to 130 there are 60 s, less 20 at the cord: 40. Steps took 8 + 10 + 10 = 28 of them, so the
 learner is 70 % busy; it waited 15 % for people, 10 % for rollouts and 5 % for scores.
+
+Actors are looked at at 66, 92, 116 and 130, and of the 64 s of that they were at work for 44: the
+cord takes 2 of 26 s, 18 of 24 and none of 14. They were busy 10 s, 10 s and 12 s; spread evenly,
+10 · 24/26 + 10 · 6/24 + 12 s of that do not lie at the cord.
 """
 
 from __future__ import annotations
@@ -46,6 +50,8 @@ from tests.support.present import present
 from tests.support.synthetic_run import synthetic_config
 
 BEGAN = 1_000.0
+ACTORS_BUSY = (10 * 24 / 26 + 10 * 6 / 24 + 12) / 44
+"""Of the actors' running time."""
 
 
 class Played:
@@ -153,11 +159,11 @@ def run(played: Played) -> RunRecords:
 )
 def test_the_live_figures_are_those_worked_out_by_hand(run: RunRecords) -> None:
     last = {name: value for row in run.rows for name, value in row.items()}
-    # Of the 64 s since the look before the first step the actors were busy 32 each.
+    # Of the 64 s since the look before the first step the actors were busy 32 each, cord and all.
     assert {name: last[name] for name in last if name.startswith("throughput/")} == {
         "throughput/episodes_per_s": pytest.approx(24 / 40),
         "throughput/learner_idle": pytest.approx(0.3),
-        "throughput/actor_idle": pytest.approx(0.5),
+        "throughput/actor_idle": pytest.approx(1 - ACTORS_BUSY),
         "throughput/weight_sync_s": pytest.approx(3.5),
         "throughput/generation_s": pytest.approx(64.0),
         "throughput/training_s": pytest.approx(28.0),
@@ -183,7 +189,7 @@ def test_the_picture_says_what_the_figures_say(run: RunRecords, tmp_path: Path) 
     assert lanes["learner"].busy == pytest.approx(0.7)
     assert lanes["learner"].note == "waits for: 15% people, 10% rollouts, 5% scores"
     busy = [present(lanes[f"rollout-{number}"].busy) for number in (0, 1)]
-    assert busy == [pytest.approx(0.5), pytest.approx(0.5)]
+    assert busy == [pytest.approx(ACTORS_BUSY), pytest.approx(ACTORS_BUSY)]
     assert sum(busy) / 2 == pytest.approx(1.0 - summary["actor_idle"])
     assert lanes["reward trainer"].busy == 0.0  # it has fitted before the first step alone
     steps = [(70, 78), (80, 90), (116, 126)]
@@ -214,9 +220,12 @@ def test_a_report_asked_for_while_the_line_stands_leaves_out_that_time(played: P
         played.journal.cord_stood(CordState(is_pulled=True, pulled_at=BEGAN + 130))
         played.look((62.0, 2_600), (42.0, 2_100))
         run = read_run(played.folder.path)
-        assert summarize(run)["learner_idle"] == pytest.approx(0.3)
-        learner = next(lane for lane in time_lanes(run) if lane.waits)
+        summary = summarize(run)
+        assert summary["learner_idle"] == pytest.approx(0.3)
+        assert summary["actor_idle"] == pytest.approx(1 - ACTORS_BUSY)
+        actor, _, learner, *_ = time_lanes(run)
         assert learner.busy == pytest.approx(0.7)
+        assert actor.busy == pytest.approx(ACTORS_BUSY)
 
 
 def test_the_words_follow_the_run(played: Played) -> None:
@@ -252,33 +261,59 @@ def test_a_rollback_is_work_but_no_training() -> None:
     assert time.seconds("step", until=8.0) == 4.0
 
 
+LEARNING = LearnerTime.replayed([Span(doing="step", started_at=0.0, ended_at=1.0)], until=1.0)
+"""Of a learner whose first step began at 0, and who never stood at the cord."""
+
+
+def test_time_at_the_cord_is_no_idleness_of_an_actor() -> None:
+    """At the cord from 4 to 6 and 8 to 12; the actor works for as long as the learner does."""
+    learner, time = LearnerTime(), ActorsTime()
+    busy_s = 0.0
+    for doing, start, stop in (("step", 0, 4), ("cord", 4, 6), ("scores", 6, 8), ("cord", 8, 12)):
+        learner.begin(doing, start)  # type: ignore[arg-type]
+        for second in range(start, stop):
+            busy_s += doing == "step"
+            look = ActorLook(
+                actor_id="a", at=second + 1, uptime_s=second + 2, busy_s=busy_s, num_tokens=0
+            )
+            time.look(look, learner)
+        learner.end(stop)
+    total = time.totals["a"]
+    # The first second was before the first look. Three of five were busy, and 11 in all passed.
+    assert (total.uptime_s, total.running_s) == (11.0, 5.0)
+    assert (total.busy_s, time.busy) == (3.0, pytest.approx(3 / 5))
+    assert [learner.at_cord_s(*window) for window in ((0, 4), (5, 9), (11, 20), (0, 12))] == [
+        *(0.0, 2.0, 1.0, 6.0),
+    ]
+
+
 def test_an_actor_that_was_started_anew_loses_nothing() -> None:
     time = ActorsTime()
     look = ActorLook(actor_id="a", at=0.0, uptime_s=100.0, busy_s=50.0, num_tokens=400)
-    time.look(look, is_learning=False)
-    time.look(replace(look, at=10.0, uptime_s=110.0, busy_s=60.0), is_learning=True)
+    time.look(look, LEARNING)
+    time.look(replace(look, at=10.0, uptime_s=110.0, busy_s=60.0), LEARNING)
     fresh = ActorLook(actor_id="a", at=40.0, uptime_s=10.0, busy_s=0.0, num_tokens=40)
-    time.look(fresh, is_learning=True)
+    time.look(fresh, LEARNING)
     assert (time.busy_s, time.busy, time.tokens_per_s) == (10.0, 0.5, 2.0)
 
 
 def test_one_that_did_more_by_its_first_look_than_the_one_before_it_ever_did_is_another() -> None:
     time = ActorsTime()
     look = ActorLook(actor_id="a", at=100.0, uptime_s=5.0, busy_s=0.0, num_tokens=0)
-    time.look(look, is_learning=False)
+    time.look(look, LEARNING)
     after = ActorLook(actor_id="a", at=200.0, uptime_s=60.0, busy_s=6.0, num_tokens=90)
-    assert time.look(after, is_learning=True).uptime_s == 60.0
+    assert time.look(after, LEARNING).uptime_s == 60.0
     # An answer that was taken note of late is not that of another process.
     late = replace(after, at=230.0, uptime_s=70.0, busy_s=7.0, num_tokens=100)
-    assert time.look(late, is_learning=True).uptime_s == 10.0
+    assert time.look(late, LEARNING).uptime_s == 10.0
 
 
 def test_an_actor_that_forgot_what_it_did_is_another_however_long_it_is_up() -> None:
     time = ActorsTime()
     look = ActorLook(actor_id="a", at=10.0, uptime_s=8.0, busy_s=5.0, num_tokens=500)
-    time.look(look, is_learning=True)
+    time.look(look, LEARNING)
     fresh = ActorLook(actor_id="a", at=35.0, uptime_s=9.0, busy_s=1.0, num_tokens=20)
-    assert time.look(fresh, is_learning=True).num_tokens == 20
+    assert time.look(fresh, LEARNING).num_tokens == 20
 
 
 def test_a_share_of_a_window_counts_what_lies_in_it() -> None:
