@@ -57,10 +57,10 @@ def in_words(figures: dict[str, Any], out: Path) -> str:
         bounds = "" if held_out["accuracy"] is None else f" (95 %: {low:.2f} to {high:.2f})"
         lines.append(f"held out    {held_out['comparisons']} labels: {_judged(held_out)}{bounds}")
     if figures["agreement"] is None:
-        lines.append("ceiling     not known: no query was answered by two people")
+        lines.append("ceiling     not known: no query was answered by two labelers")
     else:
         lines.append(
-            f"ceiling     people agree with each other in {figures['agreement']:.2f} of "
+            f"ceiling     labelers agree with each other in {figures['agreement']:.2f} of "
             f"{figures['agreement_queries']} answers to shared queries"
         )
     lines += [f"bundle      {figures['bundle']}", f"figures     {out / FIGURES_FILE}"]

@@ -141,7 +141,7 @@ def _check_marks(order: FitOrder, found: LedgerFit, queries: Mapping[str, Compar
                 raise InputError(
                     f"{order.ledger}: the label at seq {each.seq} marks words of "
                     f"{candidate.candidate_id}, whose tokens {order.policy} reads otherwise than "
-                    "people saw them: name the policy that wrote it, or leave out "
+                    "labelers saw them: name the policy that wrote it, or leave out "
                     "[reward_model.marks]"
                 )
 
@@ -153,7 +153,7 @@ def _reference(order: FitOrder, found: LedgerFit) -> tuple[list[tuple[int, ...]]
         return given, str(order.config.reward_model.normalisation_path)
     if len(found.reference_sequences) < LEAST_REFERENCE:
         raise InputError(
-            f"{order.ledger}: no response that people judged is of the starting policy, so there "
+            f"{order.ledger}: no response that was judged is of the starting policy, so there "
             "is nothing to normalise scores on: set reward_model.normalisation_path to texts that "
             "shall score 0"
         )

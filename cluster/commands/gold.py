@@ -62,15 +62,15 @@ def list_gold(show: str, run: Path | None, as_json: bool) -> None:
 @run_option
 @one_line_errors
 def agreed(run: Path | None) -> None:
-    """List past queries on which people agree, which gold could be made of.
+    """List past queries on which labelers agree, which gold could be made of.
 
-    Those of the most people come first.
+    Those of the most labelers come first.
 
     Example: andon gold agreed --run runs/demo-1
     """
     with _client(run) as client:
         queries = client.agreements(0).queries
-    head = ("query", "choice", "people", "prompt")
+    head = ("query", "choice", "labelers", "prompt")
     for line in in_columns([head, *map(_agreed_cells, queries)]):
         click.echo(line)
 

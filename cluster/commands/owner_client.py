@@ -87,7 +87,7 @@ class OwnerClient:
         if state["state"] in OVER:
             raise ResourceError(f"{run} is {state['state']}: this can only be done while it runs")
         if state["state"] != "running":
-            raise ResourceError(f"{run} is still starting: try again when people can label")
+            raise ResourceError(f"{run} is still starting: try again when labels can be given")
         refuse_lack(RunFolder(run).state, state, "url")
         if is_loopback(_host_of(state["url"], RunFolder(run).state)) and not is_here(state):
             # Whatever listens at this address here is to see no owner's token.

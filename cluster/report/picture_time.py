@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +24,13 @@ Interval = tuple[float, float]
 """(start, end) of a wait, Unix seconds; of a bar along the axis (start, length), minutes."""
 Slice = tuple[float, float, float]
 """(start, end, busy): Unix seconds, and how busy in [0, 1]."""
-WAITS = (
-    ("labels", "people", style.PURPLE),
-    ("rollouts", "rollouts", style.QUIET),
-    ("scores", "scores", "#4ba3c3"),
-    ("reward", "a judgement", "#a08030"),
-)
-"""What the learner may wait for: its `Doing`, the word for it, and its colour."""
+WAITS = {
+    "labels": style.PURPLE,
+    "rollouts": style.QUIET,
+    "scores": "#4ba3c3",
+    "reward": "#a08030",
+}
+"""What the learner may wait for, by its `Doing`: the colour."""
 SEEN_S = 0.05
 """Shortest wait that is drawn, seconds; shorter ones are on record and counted all the same."""
 LEAST_SHARE = 0.005
@@ -58,7 +58,7 @@ def time_lanes(run: RunRecords) -> list[Lane]:
     learner = LearnerTime.replayed(run.learner, until)
     lanes = _actor_lanes(run.actor_looks, learner)
     if run.learner:
-        lanes.append(_learner_lane(run.learner, learner, until))
+        lanes.append(_learner_lane(run, learner, until))
     if fits := _fits(run):
         since = learner.since
         busy = None if since is None else busy_share(fits, since, until)
@@ -93,21 +93,30 @@ def _lane(name: str, color: str, busy: float | None, spans: Sequence[Span]) -> L
     return Lane(name=name, color=color, busy=busy, slices=slices)
 
 
-def _learner_lane(spans: Sequence[Span], time: LearnerTime, until: float) -> Lane:
-    colors = {doing: color for doing, _, color in WAITS}
-    names = {doing: name for doing, name, _ in WAITS}
+def _waits_for(run: RunRecords) -> dict[str, str]:
+    """Return the word for what the learner may wait for, by its `Doing`."""
+    return {
+        "labels": run.labelers_in_words,
+        "rollouts": "rollouts",
+        "scores": "scores",
+        "reward": "a judgement",
+    }
+
+
+def _learner_lane(run: RunRecords, time: LearnerTime, until: float) -> Lane:
+    spans, words = run.learner, _waits_for(run)
     waited = {} if time.since is None else shares(time, until)
-    told = {names[doing]: share for doing, share in waited.items() if share >= LEAST_SHARE}
-    parts = [f"{share:.0%} {name}" for name, share in told.items()]
+    told = {words[doing]: share for doing, share in waited.items() if share >= LEAST_SHARE}
+    parts = [f"{share:.0%} {word}" for word, share in told.items()]
     return Lane(
         name="learner",
         color=style.BLUE,
         busy=None if time.since is None else time.busy(until),
         slices=tuple((s.started_at, s.ended_at, 1.0) for s in spans if s.doing in WORK),
         waits=tuple(
-            ((s.started_at, s.ended_at), colors[s.doing])
+            ((s.started_at, s.ended_at), WAITS[s.doing])
             for s in spans
-            if s.doing in colors and s.ended_at - s.started_at >= SEEN_S
+            if s.doing in WAITS and s.ended_at - s.started_at >= SEEN_S
         ),
         note="waits for: " + ", ".join(parts) if parts else "",
     )
@@ -159,13 +168,14 @@ def draw_time(run: RunRecords, path: Path) -> None:
         axes.set_xlim(0, (max(edges) - began) / 60)
         axes.set_ylim(len(lanes) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
-        _name_waits(axes, {color for lane in lanes for _, color in lane.waits})
+        _name_waits(axes, _waits_for(run), {color for lane in lanes for _, color in lane.waits})
 
 
-def _name_waits(axes: Axes, shown: set[str]) -> None:
+def _name_waits(axes: Axes, words: Mapping[str, str], shown: set[str]) -> None:
     """Say what the learner's low bars wait for."""
-    for number, (_, name, color) in enumerate(each for each in WAITS if each[2] in shown):
-        axes.plot([], [], color=color, lw=3, label=name if number else f"waits for {name}")
+    drawn = [(words[doing], color) for doing, color in WAITS.items() if color in shown]
+    for number, (word, color) in enumerate(drawn):
+        axes.plot([], [], color=color, lw=3, label=word if number else f"waits for {word}")
     if shown:
         legend(axes)
 

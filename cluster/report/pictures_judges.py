@@ -30,7 +30,7 @@ def draw_judges(run: RunRecords, path: Path) -> None:
 
 
 def _draw_systems(axes: Axes, run: RunRecords) -> None:
-    """Draw ρ and groups of the policy's versions, by what the reward and people say of them."""
+    """Draw ρ and groups of the policy's versions, by what the reward and labelers say of them."""
     axes.set_title("Versions of the policy")
     axes.set_xlabel("learned score above that of the base model's responses")
     axes.set_ylabel("win rate (%)")

@@ -113,6 +113,23 @@ class RunRecords:
         return sorted(labels.values(), key=lambda event: event.seq)
 
     @property
+    def labelled_by(self) -> str | None:
+        """Who gave the run its labels, in words; None where nobody did."""
+        standings = self.label_side.history.standings
+        given = {name for name, _ in standings.items() if standings.has_labelled(name)}
+        simulated = {labeler.name for labeler in self.config.labelers}
+        if not given:
+            return None
+        if given <= simulated:
+            return "simulated labelers"
+        return "people and simulated labelers" if given & simulated else "people"
+
+    @property
+    def labelers_in_words(self) -> str:
+        """As `labelled_by`; "labelers" where nobody has labelled yet."""
+        return self.labelled_by or "labelers"
+
+    @property
     def has_gold(self) -> bool:
         """Whether the task has a hidden score that the report may look at."""
         return self.config.gold is not None

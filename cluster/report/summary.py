@@ -13,7 +13,6 @@ from cluster.report.figures import (
 from cluster.report.judged import JUDGED_REASONS, judged_figures
 from cluster.report.records import RunRecords
 from label_queue.figures.validation import WINDOW
-from protocol.labels import Submitted
 
 Figure = float | int | str | dict[str, str] | None
 Summary = dict[str, Figure]
@@ -129,24 +128,13 @@ def _labels(run: RunRecords) -> Summary:
     return {
         "labels_acknowledged": run.state.get("labels_acknowledged"),
         "labels_in_ledger": run.label_side.history.num_submitted,
-        "labelled_by": _labelled_by(run),
+        "labelled_by": run.labelled_by,
         "reward_refits": len(refits),
         "reward_versions": len({reward.version for reward in run.rewards}),
         "labelers_excluded": sum(row.state == "excluded" for row in run.labelers),
         "cord_pulls": sum(event.action == "pull" for event in run.cord),
         "rollbacks": sum(policy.restored_from is not None for policy in run.policies),
     }
-
-
-def _labelled_by(run: RunRecords) -> str | None:
-    """Return who gave the run its labels, in words; None where there are none."""
-    simulated = {labeler.name for labeler in run.config.labelers}
-    given = {e.labeler_id for e in run.label_side.history.events if isinstance(e, Submitted)}
-    if not given:
-        return None
-    if given <= simulated:
-        return "simulated labelers"
-    return "people and simulated labelers" if given & simulated else "people"
 
 
 def _online(run: RunRecords) -> Summary:

@@ -67,7 +67,8 @@ PICTURES: tuple[tuple[str, Callable[[RunRecords, Path], None], str], ...] = (
         "When each process was at work, and when the cord was pulled, if it was; of the actors, "
         "how much of the time, for candidates of queries too. The learner's low bars are its "
         "waits. How busy each was counts from the first PPO step on, and for learner and actors "
-        "leaves out the time the learner stood at the pulled cord. People label all the while.",
+        "leaves out the time the learner stood at the pulled cord. Labels are given all the while, "
+        "by {who}.",
     ),
     (
         "labelers",
@@ -83,14 +84,16 @@ JUDGES = (
     "Above: how many choices preferred the policy to the base model, on queries that judges and "
     "labelers who train have both answered, with 95 % bounds; what judges said was never learned. "
     "Below: the base model, at 0 and 50 %, and versions of the policy put together, by the last "
-    "reward's score of their responses and by how often people preferred them.",
+    "reward's score of their responses and by how often {who} preferred them.",
 )
-"""The picture of a run that has judges."""
+"""The picture of a run that has judges. Here as above, `{who}` in a caption is who labelled."""
 
 
 def pictures_of(run: RunRecords) -> Sequence[tuple[str, Callable[[RunRecords, Path], None], str]]:
     """Return a run's pictures, in the order they are shown: name, what draws it, and caption."""
-    return (*PICTURES, JUDGES) if run.label_side.judges else PICTURES
+    pictures = (*PICTURES, JUDGES) if run.label_side.judges else PICTURES
+    who = run.labelers_in_words
+    return [(name, draw, caption.format(who=who)) for name, draw, caption in pictures]
 
 
 def write_report(path: Path, run: RunRecords | None = None) -> Path:

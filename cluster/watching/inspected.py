@@ -22,7 +22,7 @@ ENDING_S = 120.0
 _LEARNER = {
     "step": "takes a PPO step",
     "rollback": "restores an older policy",
-    "labels": "waits for labels, from people",
+    "labels": "waits for labels, from the labelers",
     "rollouts": "waits for rollouts, from the actors and the reward service",
     "scores": "waits for scores of one reward version, from the reward service",
     "reward": "waits for a forced refit to be judged",

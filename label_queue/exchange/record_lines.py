@@ -215,7 +215,7 @@ def _check_query(query: ComparisonQuery, known: _Known, run_id: str, where: str)
         )
     if not 0 <= query.num_wanted <= MOST_WANTED:
         raise InputError(
-            f"{where}: num_wanted: want a number of people, at most {MOST_WANTED}, got "
+            f"{where}: num_wanted: want a number of labelers, at most {MOST_WANTED}, got "
             f"{query.num_wanted}"
         )
     alike = first_alike(query.candidates)
@@ -306,8 +306,8 @@ def _check_answer(event: AnswerEvent, known: _Known, where: str) -> None:
 def _check_shown(candidate: Candidate, tokenizer: PolicyTokenizer, place: str) -> None:
     if not is_shown_by(candidate, tokenizer):
         raise InputError(
-            f"{place}: people saw {candidate.text[:EXCERPT]!r} of {candidate.candidate_id!r}, and "
-            f"by the policy's tokenizer its tokens read "
+            f"{place}: labelers saw {candidate.text[:EXCERPT]!r} of {candidate.candidate_id!r}, "
+            f"and by the policy's tokenizer its tokens read "
             f"{tokenizer.shown_text(candidate.token_ids)[:EXCERPT]!r}: name the policy that wrote "
             "it, or leave the marks out"
         )

@@ -296,7 +296,7 @@ async def test_a_labelers_answers_are_read_beside_others_and_by_pages(
     await expect(cards.first.locator(".voted .voter")).to_have_text(["theirs"])
     await pager.get_by_role("button", name="Next").click()
     await expect(cards).to_have_count(2)
-    await olga.page.get_by_label("Only where people differ").check()
+    await olga.page.get_by_label("Only where labelers differ").check()
     page = await queue.owner.answers_of("cid", offset=0, limit=100, only_disputed=True)
     await expect(cards).to_have_count(min(10, page.total))
     await expect(

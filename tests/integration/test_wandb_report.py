@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from cluster.cli import main
 from cluster.report.records import read_run
 from cluster.report.tables import report_tables
-from cluster.report.write import PICTURES
+from cluster.report.write import pictures_of
 from cluster.run_folder import RunFolder
 from tests.support.patience import PATIENCE_S
 from tests.support.recorded_wandb import RecordedWandb, StoredRun
@@ -84,7 +84,9 @@ def test_pictures_tables_and_histograms_arrive_and_text_only_if_allowed(
     for name, expected in tables.items():
         assert table(run, name)["columns"] == list(expected.columns)
         assert table(run, name)["data"] == [list(row) for row in expected.rows]
-    assert [row[0] for row in table(run, "pictures")["data"]] == [text for *_, text in PICTURES]
+    assert [row[0] for row in table(run, "pictures")["data"]] == [
+        caption for *_, caption in pictures_of(records)
+    ]
     drawn = {path.stat().st_size for path in (folder / "report").glob("*.png")}
     assert artifact_files(folder, "reportpictures", ".png") == drawn
     assert sum(run.summary["report/score_histogram"]["values"]) > 0

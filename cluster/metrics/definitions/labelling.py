@@ -149,7 +149,7 @@ ONLINE = section(
     "online",
     POLICY_STEP,
     "each second, once a step was taken and there is something to tell",
-    "How soon what people say reaches the policy they judge.",
+    "How soon what labelers say reaches the policy they judge.",
     {
         "coverage": (
             "1",

@@ -72,7 +72,7 @@ def test_a_live_run_is_fitted_judged_and_written_down(run: RunFolder) -> None:
     lines = result.output.splitlines()
     assert lines[0].startswith(f"fitted      {fitted} labels up to event 11, 2 labelers, in ")
     assert lines[2].startswith(f"held out    {held} labels: accuracy ")
-    assert lines[3] == "ceiling     not known: no query was answered by two people"
+    assert lines[3] == "ceiling     not known: no query was answered by two labelers"
     assert lines[-1] == "figures     fits/run-1-11/fit.json"
     bundle = load_bundle(Path(figures["bundle"]))
     assert Path(figures["bundle"]).is_absolute()

@@ -123,7 +123,7 @@ async def test_a_run_that_goes_on_says_who_waits_for_what(
     assert found.is_well
     assert describe(found).splitlines() == [
         f"{folder.path}: waiting for labels; last heard 0 s ago",
-        "  learner         waits for labels, from people, for 3 s; policy v7, 224 episodes",
+        "  learner         waits for labels, from the labelers, for 3 s; policy v7, 224 episodes",
         "  reward trainer  fits (refit), for 0 s",
         "  rollouts        8 being drawn · 40 waiting",
         "  rollout-0       holds policy v6, v7 is yet to be loaded; draws 30 requests; "

@@ -11,7 +11,7 @@
  126 … 130  waits for rollouts
 
 From 70 to 130 there are 60 s, less 20 at the cord: 40. Steps took 8 + 10 + 10 = 28 of them, so the
-learner is 70 % busy; it waited 15 % for people, 10 % for rollouts and 5 % for scores.
+learner is 70 % busy; it waited 15 % for labelers, 10 % for rollouts and 5 % for scores.
 
 Actors are looked at at 66, 92, 116 and 130, and of the 64 s of that they were at work for 44: the
 cord takes 2 of 26 s, 18 of 24 and none of 14. They were busy 10 s, 10 s and 12 s; spread evenly,
@@ -187,7 +187,7 @@ def test_the_picture_says_what_the_figures_say(run: RunRecords, tmp_path: Path) 
     summary: dict[str, Any] = summarize(run)
     assert lanes["learner"].busy == pytest.approx(1.0 - summary["learner_idle"])
     assert lanes["learner"].busy == pytest.approx(0.7)
-    assert lanes["learner"].note == "waits for: 15% people, 10% rollouts, 5% scores"
+    assert lanes["learner"].note == "waits for: 15% labelers, 10% rollouts, 5% scores"
     busy = [present(lanes[f"rollout-{number}"].busy) for number in (0, 1)]
     assert busy == [pytest.approx(ACTORS_BUSY), pytest.approx(ACTORS_BUSY)]
     assert sum(busy) / 2 == pytest.approx(1.0 - summary["actor_idle"])

@@ -60,7 +60,7 @@ Edit = Callable[[list[dict[str, Any]]], object]
         (lambda lines: first(lines, "query").update(colour=1), "line 2: colour: no such field"),
         (
             lambda lines: first(lines, "query").update(num_wanted=10**9),
-            "line 2: num_wanted: want a number of people, at most 1000000, got 1000000000",
+            "line 2: num_wanted: want a number of labelers, at most 1000000, got 1000000000",
         ),
         (
             lambda lines: first(lines, "query").update(query_id="q\0"),

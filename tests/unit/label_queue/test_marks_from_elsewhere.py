@@ -79,7 +79,9 @@ def test_marks_on_what_people_saw_of_other_tokens_are_refused_by_line_and_field(
     path = exported(tmp_path, query, ("q0-b", 0, 4, "bad"), ("q0-a", 4, 8, "good"))
     with pytest.raises(InputError) as refused:
         import_file(path, tmp_path / "copy.sqlite", tokenizer=tokenizer, at_time=0.0)
-    assert "exported.jsonl, line 4: spans.1: people saw 'The soup' of 'q0-a'" in str(refused.value)
+    assert "exported.jsonl, line 4: spans.1: labelers saw 'The soup' of 'q0-a'" in str(
+        refused.value
+    )
     assert "name the policy that wrote it, or leave the marks out" in str(refused.value)
     assert not list(tmp_path.glob("*copy*"))
 

@@ -14,7 +14,7 @@ function figures(p) {
     ["Rate", `${decimal(p.rate_per_min, p.rate_per_min < 10 ? 1 : 0)}`, `labels a minute; half of them within ${duration(p.label_latency_p50_s)} of the question`],
     ["Backlog", count(p.queries_outstanding), `asked for, not answered; ${held}`],
     ["Label to policy", duration(p.label_to_policy_p50_s), `median; 95 % within ${duration(p.label_to_policy_p95_s)}`],
-    ["Coverage", percent(p.coverage), "of labels learned by the policy that people judge"],
+    ["Coverage", percent(p.coverage), "of labels learned by the policy that labelers judge"],
     ["Agreement α", decimal(p.agreement_alpha), "Krippendorff, on shared queries"],
     ["Win rate", percent(p.winrate_recent), winRate(p)],
     ...judged(p),
