@@ -98,4 +98,4 @@ def test_gold_is_made_of_what_people_wrote(live_run: Any) -> None:
 
 def test_what_people_agree_on_is_listed(live_run: Any) -> None:
     lines = andon("gold", "agreed").output.splitlines()
-    assert [line.split() for line in lines] == [["query", "choice", "people", "prompt"]]
+    assert [line.split() for line in lines] == [["query", "choice", "labelers", "prompt"]]

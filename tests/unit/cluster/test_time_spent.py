@@ -281,10 +281,10 @@ def test_time_at_the_cord_is_no_idleness_of_an_actor() -> None:
     total = time.totals["a"]
     # The first second was before the first look. Three of five were busy, and 11 in all passed.
     assert (total.uptime_s, total.running_s) == (11.0, 5.0)
-    assert (total.busy_s, time.busy) == (3.0, pytest.approx(3 / 5))
-    assert [learner.at_cord_s(*window) for window in ((0, 4), (5, 9), (11, 20), (0, 12))] == [
-        *(0.0, 2.0, 1.0, 6.0),
-    ]
+    assert total.busy_s == 3.0
+    assert time.busy == pytest.approx(3 / 5)
+    windows = ((0, 4), (5, 9), (11, 20), (0, 12))
+    assert [learner.at_cord_s(*window) for window in windows] == [0.0, 2.0, 1.0, 6.0]
 
 
 def test_an_actor_that_was_started_anew_loses_nothing() -> None:
