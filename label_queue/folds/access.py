@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from label_queue.ledger.records import LabelerToken, Role, RoleChange, TokenRevocation
@@ -160,6 +160,11 @@ class Access:
     def identities(self, labeler_id: str) -> list[LabelerToken]:
         """Return the identities somebody ever had, those that were revoked among them."""
         return [token for token in self.tokens_of(labeler_id) if token.kind == "identity"]
+
+    def opened_by(self, labeler_id: str, ways_in: Collection[LabelerToken]) -> list[LabelerToken]:
+        """Return the sessions of somebody that some links or identities opened."""
+        names = {token.token_sha256 for token in ways_in}
+        return [token for token in self.tokens_of(labeler_id) if token.opened_by in names]
 
     def alike(self, name: str) -> list[str]:
         """Return the names, of people ever let in, that differ from this one in case at most."""

@@ -141,7 +141,7 @@ class Admissions:
         async with self._deciding:
             link = self._access.claim_link(code)
             who, role = link.labeler_id, self._access.role(link)
-            token, session = self._issue(who, role, "session", who)
+            token, session = self._issue(who, role, "session", who, opened_by=link)
             try:
                 await self._commits.write([self._end(link, "used", who), session])
             except ResourceError:
@@ -162,11 +162,15 @@ class Admissions:
         async with self._deciding:
             who = self._person_named(check_name(outsider.name, self._oidc), self._oidc)
             role = self._access.role_of(who) or "labeler"
-            changes = self._identity_of(who, role, self._oidc)
+            made = self._identity_of(who, role, self._oidc)
             if role == "labeler" and self._standings[who].state == "excluded":
                 raise Forbidden(f"the labels of {who!r} were excluded: ask the run's owner")
-            token, session = self._issue(who, role, "session", who, outsider.provenance)
-            await self._commits.write([*changes, session])
+            live = (each for each in self._access.identities(who) if not self._access.is_void(each))
+            identity = next(live, None) or made[0]
+            token, session = self._issue(
+                who, role, "session", who, outsider.provenance, opened_by=identity
+            )
+            await self._commits.write([*made, session])
         for identity in self._access.identities(who):
             self._access.use(identity)
         return token
@@ -205,7 +209,8 @@ class Admissions:
     async def revoke_token(self, labeler_id: str, token_id: str, reason: str, actor: str) -> Person:
         """Void one token, link or session of somebody, named as `WayIn.token_id`. Idempotent.
 
-        Raises UnknownTask for one they never had, and LabelConflict as `revoke` does.
+        With a link end the session that it opened, and with an identity those that it let in, also
+        where the link was used before. Raises UnknownTask for one they never had, and LabelConflict as `revoke` does.
         """
         self._refuse_unknown(labeler_id)
         own = self._access.tokens_of(labeler_id)
@@ -213,7 +218,8 @@ class Admissions:
         if not named:
             raise UnknownTask(f"{labeler_id!r} never had a token {token_id!r}: see the list", "id")
         async with self._deciding:
-            live = [token for token in named if not self._access.is_void(token)]
+            ending = [*named, *self._access.opened_by(labeler_id, named)]
+            live = [token for token in ending if not self._access.is_void(token)]
             await self._revoke(labeler_id, live, reason, actor)
         return person(self._access, labeler_id)
 
@@ -281,7 +287,7 @@ class Admissions:
             )
         return name if name in alike or not alike else alike[0]
 
-    def _identity_of(self, who: str, role: Role, config: OidcConfig) -> list[Record]:
+    def _identity_of(self, who: str, role: Role, config: OidcConfig) -> list[LabelerToken]:
         """Return the identity to be made for somebody who signs in; none where they have one.
 
         Raises Forbidden for who may not come in by one.
@@ -324,6 +330,8 @@ class Admissions:
         kind: TokenKind,
         made_by: str,
         signed_in_as: str = "",
+        *,
+        opened_by: LabelerToken | None = None,
     ) -> tuple[str, LabelerToken]:
         token = secrets.token_urlsafe(32)
         now, ttl_s = self._clock(), self._ttl_s[kind]
@@ -336,6 +344,7 @@ class Admissions:
             kind=kind,
             made_by=made_by,
             signed_in_as=signed_in_as,
+            opened_by="" if opened_by is None else opened_by.token_sha256,
         )
         return token, record
 

@@ -39,6 +39,9 @@ class LabelerToken:
     signed_in_as: str = ""
     """By whose word a session was opened, as issuer and subject, "https://id.example.org 2487…";
     "" where none was asked."""
+    opened_by: str = ""
+    """The `token_sha256` of the link or identity that opened a session, which ends with it; "" in
+    ledgers that do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,32 @@ async def test_an_identity_outlives_what_was_given_with_it(
     assert (await sign_in(queue)).labeler_id == ANN
 
 
+async def test_with_an_identity_end_the_sessions_that_it_let_in_and_no_others(
+    queue: LabelQueue, make_queue: MakeQueue
+) -> None:
+    admission = await queue.owner.admit(ANN)
+    by_link = await queue.people.open_link(admission.link.removeprefix("/enter/"))
+    by_word = [await queue.people.sign_in(vouched_for(ANN)) for _ in range(2)]
+    [identity] = [way for way in (await person(queue)).ways_in if way.kind == "identity"]
+    await queue.owner.revoke_token(ANN, identity.token_id, "lost their account")
+    for each in (queue, make_queue(ADDED)):
+        for session in by_word:
+            with pytest.raises(Unauthenticated, match="revoked"):
+                await each.people.authenticate(session)
+        assert (await each.people.authenticate(by_link)).labeler_id == ANN
+
+
+async def test_a_session_of_a_domain_s_newcomer_ends_with_the_identity_made_with_it(
+    make_queue: MakeQueue,
+) -> None:
+    queue = make_queue(OF_DOMAIN)
+    session = await queue.people.sign_in(vouched_for(ANN))
+    [identity] = [way for way in (await person(queue)).ways_in if way.kind == "identity"]
+    await queue.owner.revoke_token(ANN, identity.token_id, "not one of ours")
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await queue.people.authenticate(session)
+
+
 @pytest.mark.parametrize("is_one", [False, True], ids=["all", "the identity alone"])
 async def test_who_was_revoked_stays_out_until_they_are_added_again(
     queue: LabelQueue, make_queue: MakeQueue, ledger: MemoryLedger, is_one: bool
