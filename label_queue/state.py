@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from label_queue.folds.doubts import Doubts
 from label_queue.folds.gold_book import GoldBook
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.leases import LeaseTerms
+from label_queue.folds.read_lines import ReadLines
 from label_queue.folds.tallies import Tallies
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.in_turn import in_turn
@@ -122,6 +123,8 @@ class LabelState:
         """The newest that was served; 0 before the first."""
         self.connector_offsets: dict[str, str] = {}
         """How far each outside source was read."""
+        self.lines_read: defaultdict[str, ReadLines] = defaultdict(ReadLines)
+        """What was read of those that have an order."""
         self.outside: OutsideTools = NoTools()
         """What reads the outside tools, once it is there."""
         self.waiting: Counter[str] = Counter()
@@ -379,6 +382,7 @@ class LabelState:
 
     def _take_offset(self, offset: ConnectorOffset) -> None:
         self.connector_offsets[offset.connector] = offset.offset
+        self.lines_read[offset.connector].take(offset)
 
     def _take_dead_letter(self, letter: DeadLetter) -> None:
         self.num_dead_letters += 1

@@ -1,9 +1,12 @@
 """From outside answers to the ledger: each takes effect once, whatever the deliveries did.
 
 A label of an outside tool is one labeler's answer to one query; its revisions are counted here.
-What comes may be doubled, late, out of order or missing, so five rules decide:
+What comes may be doubled, late, out of order or missing, so six rules decide:
 
+0. A line of a file or a message of a stream that is read again has no effect: it is known by its
+   digest and by how often that came (`label_queue.folds.read_lines`).
 1. An answer is known by (connector, external id, updated_at, digest): again, it has no effect.
+   Where it comes again because it was given again, as in a file, it has none while it stands.
 2. An answer older than the one that stands, by the tool's own `updated_at`, is stale: it is counted
    and has no effect.
 3. A deletion brings no more than an external id: the label that stands on that answer is retracted.
@@ -25,6 +28,8 @@ from dataclasses import asdict, dataclass, field
 from label_queue.config import IntakeConfig
 from label_queue.connector_config import ConnectorSection
 from label_queue.connectors.known_answers import KnownAnswers
+from label_queue.connectors.lines_again import LinesAgain, SweptLines
+from label_queue.connectors.newness import age, is_stale, says, stands_on
 from label_queue.connectors.port import Annotation, Deletion, OutsideTask, Sweep, Unreadable
 from label_queue.connectors.rows import writable
 from label_queue.connectors.translation import (
@@ -76,6 +81,9 @@ class _Batch:
     """What one ingest is about to write, and the labels as they will then stand."""
 
     connector: ConnectorSection
+    says_again: bool
+    """As the sweep's."""
+    lines: SweptLines
     counts: IngestCounts = field(default_factory=IngestCounts)
     records: list[Record] = field(default_factory=list)
     event_ids: set[str] = field(default_factory=set)
@@ -123,6 +131,7 @@ class OutsideLabels:
         self._new_id = new_id
         self._turn = asyncio.Lock()
         self._known = KnownAnswers(state.history, self._connectors)
+        self._lines = LinesAgain(state.lines_read)
         self._refused: set[tuple[str, str, str]] = set()
         self.totals = {name: IngestCounts() for name in self._connectors}
         """Counts since the start, by connector."""
@@ -143,24 +152,33 @@ class OutsideLabels:
         """
         async with self._turn:
             await self._known.catch_up()
-            batch = _Batch(self._connectors[connector])
+            lines = await self._lines.of(connector, sweep)
+            batch = _Batch(self._connectors[connector], sweep.says_again, lines)
             if sweep.is_complete or sweep.whole:
                 self._reconcile(sweep, batch)
             else:
                 self._follow(sweep, batch)
-            if sweep.offset is not None and sweep.offset != self.offset(connector):
-                batch.records.append(
-                    ConnectorOffset(connector=connector, offset=sweep.offset, at=self._clock())
+            if sweep.offset is not None:
+                offset = ConnectorOffset(
+                    connector=connector,
+                    offset=sweep.offset,
+                    at=self._clock(),
+                    begun=tuple(sorted(sweep.begun)),
+                    lines=batch.lines.digests,
                 )
+                if offset.begun or offset.lines or offset.offset != self.offset(connector):
+                    batch.records.append(offset)
             if batch.records:
                 await self._commits.write(batch.records)
             self.totals[connector].add(batch.counts)
             return batch.counts
 
     def _follow(self, sweep: Sweep, batch: _Batch) -> None:
-        """Take changes one after the other; rules 1 to 4."""
+        """Take changes one after the other; rules 0 to 4."""
         for answer in sweep.answers:
-            if isinstance(answer, Deletion):
+            if not batch.lines.is_new(answer):
+                batch.counts.duplicate += 1
+            elif isinstance(answer, Deletion):
                 self._delete(answer, batch)
             elif isinstance(answer, Unreadable):
                 self._refuse(answer, batch)
@@ -170,11 +188,16 @@ class OutsideLabels:
     def _take(self, annotation: Annotation, batch: _Batch) -> None:
         event_id = event_id_of(batch.name, annotation)
         latest = self._latest(annotation, batch)
-        if self._is_known(event_id, batch):
+        is_known = self._is_known(event_id, batch)
+        if is_known and (
+            latest is None or not batch.says_again or says(latest, batch.name, annotation)
+        ):
             batch.counts.duplicate += 1
-        elif latest is not None and _is_stale(batch.name, annotation, latest):
+        elif latest is not None and is_stale(batch.name, annotation, latest):
             batch.counts.stale += 1
         else:
+            if is_known and latest is not None:
+                event_id = _again(event_id, latest)
             self._append(annotation, latest, event_id, batch)
 
     def _delete(self, deletion: Deletion, batch: _Batch) -> None:
@@ -183,7 +206,7 @@ class OutsideLabels:
         latest = None if label_id is None else self._latest_of(label_id, batch)
         if latest is None or isinstance(latest, Retracted):
             batch.counts.duplicate += 1
-        elif _stands_on(latest, batch.name, deletion.external_id):
+        elif stands_on(latest, batch.name, deletion.external_id):
             self._retract(latest, batch)
         else:
             batch.counts.stale += 1
@@ -197,7 +220,7 @@ class OutsideLabels:
                 self._refuse(answer, batch)
             elif isinstance(answer, Annotation):
                 key = labeler_of(batch.connector, answer.user), answer.query_id
-                newest[key] = max(newest.get(key, answer), answer, key=_age)
+                newest[key] = max(newest.get(key, answer), answer, key=age)
         for annotation in newest.values():
             self._restore(annotation, present, batch)
         for label_id in self._labels_read(sweep, batch):
@@ -224,15 +247,15 @@ class OutsideLabels:
             return
         if latest is not None and not isinstance(latest, Retracted):
             is_ours = latest.source.system == batch.name
-            if (is_ours and _age_of(latest) == _age(annotation)) or (not is_ours and is_known):
+            if says(latest, batch.name, annotation) or (not is_ours and is_known):
                 batch.counts.duplicate += 1
                 return
             # A tool may answer from a copy that lags behind: only what is gone makes way.
-            if latest.source.external_id in present and _is_stale(batch.name, annotation, latest):
+            if latest.source.external_id in present and is_stale(batch.name, annotation, latest):
                 batch.counts.stale += 1
                 return
         if is_known and latest is not None:
-            event_id = f"{event_id}:{latest.revision + 1}"
+            event_id = _again(event_id, latest)
         self._append(annotation, latest, event_id, batch)
 
     def _append(
@@ -335,28 +358,9 @@ class OutsideLabels:
         return batch.latest.get(label_id) or self._known.latest(label_id)
 
 
-def _age(annotation: Annotation) -> tuple[str, str, str]:
-    """Return what orders outside answers; beyond the time, only so that the order is total."""
-    return annotation.updated_at, annotation.external_id, annotation.payload_sha256
-
-
-def _age_of(event: LabelChange) -> tuple[str, str, str]:
-    source = event.source
-    return source.updated_at, source.external_id, source.payload_sha256
-
-
-def _stands_on(event: LabelChange, connector: str, external_id: str) -> bool:
-    return (event.source.system, event.source.external_id) == (connector, external_id)
-
-
-def _is_stale(connector: str, annotation: Annotation, latest: LabelChange) -> bool:
-    """Say whether an answer came before what a label's newest event says; without times, never."""
-    if latest.source.system != connector or not annotation.updated_at:
-        return False
-    if not isinstance(latest, Retracted):
-        return _age(annotation) < _age_of(latest)
-    is_deleted = latest.source.external_id == annotation.external_id
-    return is_deleted and annotation.updated_at <= latest.source.updated_at
+def _again(event_id: str, latest: LabelChange) -> str:
+    """Return the idempotency key of an answer that took effect before, and now does again."""
+    return f"{event_id}:{latest.revision + 1}"
 
 
 def _as_unreadable(annotation: Annotation, error: LabelError) -> Unreadable:

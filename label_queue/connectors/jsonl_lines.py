@@ -80,33 +80,42 @@ def content_of(line: bytes) -> bytes:
     return line.strip().removeprefix(BOM).strip()
 
 
-def read_line(line: bytes) -> Annotation | Deletion | Unreadable:
-    """Return what a line says. Of a line that cannot be read, the fault is named."""
+def read_line(line: bytes, part: str) -> Annotation | Deletion | Unreadable:
+    """Return what a line says. Of a line that cannot be read, the fault is named.
+
+    Args:
+        line: As it stands there.
+        part: As `Annotation.part`.
+    """
     raw = content_of(line)
     digest = hashlib.sha256(raw).hexdigest()
     try:
         if parse_object(raw).get("deleted") is True:
-            return Deletion(external_id=DeletionLine.model_validate_json(raw).id)
-        return _annotation(AnswerLine.model_validate_json(raw), digest)
+            name = DeletionLine.model_validate_json(raw).id
+            return Deletion(external_id=name, payload_sha256=digest, part=part)
+        return _annotation(AnswerLine.model_validate_json(raw), digest, part)
     except ValidationError as error:
         field, message = problem_of(error)
     except ValueError as error:
         field, message = "", str(error)
-    return unreadable_line(raw, digest, field, message)
+    return unreadable_line(raw, digest, field, message, part)
 
 
-def unreadable_line(raw: bytes, digest: str, field: str, message: str) -> Unreadable:
-    """Return a line that says nothing to us, known by its digest."""
+def unreadable_line(
+    raw: bytes, digest: str, field: str, message: str, part: str | None = None
+) -> Unreadable:
+    """Return a line that says nothing to us, known by its digest; `part` as an `Annotation`'s."""
     return Unreadable(
         external_id=f"line-{digest[:16]}",
         payload_sha256=digest,
         field=field,
         message=message,
         payload=raw.decode(errors="replace"),
+        part=part,
     )
 
 
-def _annotation(said: AnswerLine, digest: str) -> Annotation:
+def _annotation(said: AnswerLine, digest: str, part: str) -> Annotation:
     return Annotation(
         external_id=said.id or f"line-{digest[:16]}",
         updated_at=said.updated_at or "",
@@ -123,4 +132,5 @@ def _annotation(said: AnswerLine, digest: str) -> Annotation:
         ),
         submitted_at=said.submitted_at,
         active_ms=said.active_ms,
+        part=part,
     )

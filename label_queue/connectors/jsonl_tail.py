@@ -5,8 +5,9 @@ that is too long, which is passed over piece by piece.
 
 The offset is the file's inode, the byte after the last line read, and a digest of what stands
 before it: where they do not fit, the file was truncated or is another, and is read from its
-beginning; lines read before have no effect again. One that was rotated to a name beside it
-("x.jsonl.1") is read to its end first.
+beginning; lines read before have no effect again, each as often as it was read
+(`label_queue.folds.read_lines`). One that was rotated to a name beside it ("x.jsonl.1") is read to
+its end first, and the lines of the next are all new.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class _Offset(Line):
     sha256: str
     is_within_line: bool = False
     """Whether what follows is the rest of a line that is too long."""
+    turn: int = 0
+    """How many files it follows that were rotated away."""
 
 
 class _TaskLine(BaseModel):
@@ -85,17 +88,21 @@ class JsonlConnector(OneWay):
         read = _Read(offset=last, is_from_start=False)
         with _looking(self._config.path):
             before = _moved_away(self._config.path, last)
+        is_rotated = bool(before) and _is_rotated(before[0], self._config.path)
         for path in (*before, self._config.path):
             if read.offset == last:
-                read = _read_after(path, last)
-        answers = [read_line(line) for line in read.lines if content_of(line)]
+                read = _read_after(path, last, follows=is_rotated and path != before[0])
+        part = "" if read.offset is None else str(read.offset.turn)
+        answers = [read_line(line, part) for line in read.lines if content_of(line)]
         if read.too_long is not None:
             digest = hashlib.sha256(read.too_long).hexdigest()
             message = f"the line is over {MAX_READ_BYTES} bytes: shorten it"
-            answers.append(unreadable_line(read.too_long, digest, "", message))
+            answers.append(unreadable_line(read.too_long, digest, "", message, part))
         odd_lines = self._tasks_written()
         return Sweep(
             answers=(*answers, *odd_lines),
+            begun=frozenset({part}) if _is_begun(read, last) else frozenset(),
+            says_again=True,
             offset=None if read.offset is None else read.offset.model_dump_json(),
             tasks=dict(self._tasks),
             has_more=read.offset != last,
@@ -154,6 +161,11 @@ _ROTATED = re.compile(r"[.-]\d[\d.T_-]*")
 """What a rotation puts behind a file's name: a number or a date; not ".gz", which is no text."""
 
 
+def _is_rotated(path: Path, live: Path) -> bool:
+    """Say whether a file was rotated away; an editor's copy of what it wrote anew was not."""
+    return _ROTATED.fullmatch(path.name, len(live.name)) is not None
+
+
 @contextmanager
 def _looking(path: Path) -> Iterator[None]:
     """Turn what the disk refuses while a file is looked for or read into ResourceError."""
@@ -188,7 +200,7 @@ def _moved_away(path: Path, last: _Offset | None) -> list[Path]:
     return [
         each
         for at, each, inode in sorted(rotated)
-        if inode == last.inode or (at > known and _ROTATED.fullmatch(each.name, len(path.name)))
+        if inode == last.inode or (at > known and _is_rotated(each, path))
     ]
 
 
@@ -212,10 +224,22 @@ class _Read:
     """The beginning of a line that is too long to be read."""
 
 
-def _read_after(path: Path, last: _Offset | None) -> _Read:
+def _is_begun(read: _Read, last: _Offset | None) -> bool:
+    """Say whether lines are the first of what was read before, or of what stands in its place."""
+    if last is None or read.offset is None or read.offset == last:
+        return False
+    return read.is_from_start and read.offset.turn == last.turn
+
+
+def _read_after(path: Path, last: _Offset | None, *, follows: bool = False) -> _Read:
     """Return the whole lines after an offset, and how far that is.
 
     A file that is not there yet has none. Raises ResourceError as `sweep`.
+
+    Args:
+        path: The file.
+        last: How far it was read, or another in its place.
+        follows: Whether that other was rotated away, and this one is the next.
     """
     goes_on = False
     try:
@@ -229,24 +253,28 @@ def _read_after(path: Path, last: _Offset | None) -> _Read:
         return _Read(offset=last, is_from_start=True)
     except OSError as error:
         raise ResourceError(f"{path}: cannot be read ({error.strerror})") from error
+    turn = (0 if last is None else last.turn) + (follows and not goes_on)
     is_within = last is not None and goes_on and last.is_within_line
     begin = chunk.find(b"\n") + 1 if is_within else 0
     end = chunk.rfind(b"\n") + 1
     offset, lines, too_long = last, tuple[bytes, ...](), None
     if end > begin:
         lines = tuple(line + b"\n" for line in chunk[begin:end].split(b"\n")[:-1])
-        offset = _offset(inode, start + end, lines[-1])
+        offset = _offset(inode, turn, start + end, lines[-1])
     elif end:  # no more than the rest of a line that is too long
-        offset = _offset(inode, start + end, chunk[:end])
+        offset = _offset(inode, turn, start + end, chunk[:end])
     elif chunk and (is_within or len(chunk) == MAX_READ_BYTES):
-        offset = _offset(inode, start + len(chunk), chunk, is_within_line=True)
+        offset = _offset(inode, turn, start + len(chunk), chunk, is_within_line=True)
         too_long = None if is_within else chunk
     return _Read(offset=offset, is_from_start=not goes_on, lines=lines, too_long=too_long)
 
 
-def _offset(inode: int, position: int, before: bytes, *, is_within_line: bool = False) -> _Offset:
+def _offset(
+    inode: int, turn: int, position: int, before: bytes, *, is_within_line: bool = False
+) -> _Offset:
     mark = before[-MAX_MARK_BYTES:]
     return _Offset(
+        turn=turn,
         inode=inode,
         position=position,
         length=len(mark),

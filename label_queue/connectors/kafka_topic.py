@@ -117,7 +117,7 @@ class KafkaConnector(OneWay):
         try:
             if self._consumer is None:
                 self._consumer = self._open_consumer()
-            next_of, gaps = self._assign(self._consumer, start, assigned)
+            next_of, begun, gaps = self._assign(self._consumer, start, assigned)
             batch = self._consumer.consume(self._config.batch_size, timeout=READ_S)
         except KafkaException as error:
             raise self._error(error.args[0], self._config.topic) from None
@@ -127,6 +127,7 @@ class KafkaConnector(OneWay):
         following = {str(partition): position for partition, position in next_of.items()}
         return Sweep(
             answers=(*gaps, *answers),
+            begun=frozenset(map(str, begun)),
             offset=_Offset(next=following).model_dump_json(),
             tasks=None,
             has_more=bool(batch),
@@ -134,19 +135,19 @@ class KafkaConnector(OneWay):
 
     def _assign(
         self, consumer: Consumer, start: dict[int, int], assigned: dict[int, int] | None
-    ) -> tuple[dict[int, int], list[Unreadable]]:
+    ) -> tuple[dict[int, int], list[int], list[Unreadable]]:
         """See to it that what is read next is what the ledger says.
 
-        Returns the offset of the next message by partition, and what was lost before it. Raises
-        KafkaException or UserError.
+        Returns the offset of the next message by partition, the partitions that are begun again,
+        and what was lost before it. Raises KafkaException or UserError.
         """
         from confluent_kafka import TopicPartition
 
         topic = self._config.topic
         partitions = self._partitions(consumer)
         if assigned is not None and assigned.keys() == partitions and assigned == start:
-            return assigned, []
-        found, gaps = dict[int, int](), list[Unreadable]()
+            return assigned, [], []
+        found, begun, gaps = dict[int, int](), list[int](), list[Unreadable]()
         for partition in sorted(partitions):
             low, high = consumer.get_watermark_offsets(
                 TopicPartition(topic, partition), timeout=self._config.timeout_s
@@ -154,9 +155,11 @@ class KafkaConnector(OneWay):
             position = start.get(partition, low)
             if position < low:
                 gaps.append(gap(f"{topic}/{partition}@{position - 1}", low - position))
+            if position > high:
+                begun.append(partition)
             found[partition] = position if low <= position <= high else low
         consumer.assign([TopicPartition(topic, *each) for each in found.items()])
-        return found, gaps
+        return found, begun, gaps
 
     def _partitions(self, consumer: Consumer) -> set[int]:
         """Return the topic's partitions, which may become more; raises as `_assign`."""
@@ -182,7 +185,8 @@ class KafkaConnector(OneWay):
                 continue
             assert partition is not None
             assert offset is not None
-            answers.append(read_message(message.value(), f"{message.topic()}/{partition}@{offset}"))
+            place = f"{message.topic()}/{partition}@{offset}"
+            answers.append(read_message(message.value(), place, str(partition)))
             next_of[partition] = offset + 1
         # Where what was asked for is not kept any more, the next sweep looks for what is.
         errors = [error for error in errors if error.name() != NOT_KEPT]

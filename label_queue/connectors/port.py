@@ -47,6 +47,9 @@ class Annotation:
     submitted_at: float | None = None
     """Unix seconds on the tool's clock."""
     active_ms: int | None = None
+    part: str | None = None
+    """Which part of a source that has an order it was read from; None: from one that has none. In a
+    part the same may come twice, and the second is known from the first by that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,8 @@ class Unreadable:
     field: str
     message: str
     payload: str
+    part: str | None = None
+    """As an `Annotation`'s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,10 @@ class Deletion:
     """An answer was taken back. Its id is all that a tool tells of it."""
 
     external_id: str
+    payload_sha256: str = ""
+    """SHA-256 of what said it, in hex; "" where it has no `part`."""
+    part: str | None = None
+    """As an `Annotation`'s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +87,12 @@ class Sweep:
     whole: frozenset[str] = frozenset()
     """Query ids all of whose answers are here, where other queries were not read: then what is
     missing of theirs was deleted."""
+    begun: frozenset[str] = frozenset()
+    """Parts that were read before, and are read here from their beginning: what they said before
+    has no effect again."""
+    says_again: bool = False
+    """Whether an answer that comes twice, word for word, was given twice; False: it was sent
+    twice."""
     offset: str | None = None
     """How far the tool was read: JSON of the connector's own, kept in the ledger with the labels;
     None: as far as before."""

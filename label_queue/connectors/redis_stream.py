@@ -7,9 +7,9 @@ What an entry says is in `jsonl_lines`; one that says nothing to us is refused a
 The offset is the id of the last entry read. It is in the ledger alone, in the transaction of the
 labels: no consumer group is used, for what a group acknowledges is another database's. Redis also
 tells the newest id that the stream ever gave, and counts what was ever added. Where either is less
-than it was, the stream is another and is read from its beginning; where fewer entries were read to
-the end of the stream than were added, the others were deleted unread, which is kept like an answer
-that cannot be read.
+than it was, or what was read is gone though not so much was let go of, the stream is another and is
+read from its beginning; where fewer entries were read to the end of the stream than were added, the
+others were deleted unread, which is kept like an answer that cannot be read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ from label_queue.connector_config import RedisConfig
 from label_queue.connectors.jsonl_lines import Line
 from label_queue.connectors.one_way import OneWay, task_line
 from label_queue.connectors.port import Annotation, Deletion, OutsideTask, Sweep, Unreadable
-from label_queue.connectors.stream_messages import check_tls_files, gap, read_message, refused
+from label_queue.connectors.stream_messages import (
+    WHOLE,
+    check_tls_files,
+    gap,
+    read_message,
+    refused,
+)
 from protocol.errors import ConfigError, InputError, MissingError, TransientError
 
 if TYPE_CHECKING:
@@ -53,7 +59,11 @@ class _Read:
     newest: str
     """The newest id that the stream ever gave."""
     num_added: int | None
-    """Entries that were ever added to it."""
+    """Entries that were ever added to it; None before Redis 7."""
+    num_held: int
+    """Entries that it holds."""
+    oldest: str | None
+    """Id of the first of them."""
     entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]] = ()
 
 
@@ -81,8 +91,9 @@ class RedisConnector(OneWay):
         read = await self._answered(lambda: self._read_after(last))
         if read is None:
             return Sweep(tasks=None)
+        begun = frozenset[str]()
         if _is_another(read, last):
-            last = START
+            last, begun = START, frozenset({WHOLE})
             read = await self._answered(lambda: self._read_after(last)) or read
         answers = [self._read_entry(name, fields) for name, fields in read.entries]
         count = None if last.count is None else last.count + len(read.entries)
@@ -93,6 +104,7 @@ class RedisConnector(OneWay):
         newest = read.entries[-1][0].decode() if read.entries else last.id
         return Sweep(
             answers=tuple(answers),
+            begun=begun,
             offset=_Offset(id=newest, count=count).model_dump_json(),
             tasks=None,
             has_more=bool(read.entries),
@@ -113,6 +125,8 @@ class RedisConnector(OneWay):
         return _Read(
             newest=info["last-generated-id"].decode(),
             num_added=info.get("entries-added"),
+            num_held=info["length"],
+            oldest=info["first-entry"][0].decode() if info["first-entry"] else None,
             entries=[entry for _, entries in read for entry in entries],
         )
 
@@ -236,7 +250,13 @@ def _is_another(read: _Read, last: _Offset) -> bool:
     """Say whether a stream was deleted and made anew since an offset in it."""
     if _order(read.newest) < _order(last.id):
         return True
-    return None not in (read.num_added, last.count) and (read.num_added or 0) < (last.count or 0)
+    if read.num_added is None or last.count is None:
+        return False
+    if read.num_added < last.count:
+        return True
+    # All that we read is gone, though fewer were let go of: it was never in this stream.
+    is_gone = read.oldest is not None and _order(read.oldest) > _order(last.id)
+    return is_gone and read.num_added - read.num_held < last.count
 
 
 def _order(name: str) -> tuple[int, int]:

@@ -12,27 +12,32 @@ from protocol.files import is_file
 
 MAX_MESSAGE_BYTES = 64 * 1024
 """Bytes of a message, at most: as of a label that comes over HTTP."""
+WHOLE = ""
+"""The one part of a stream that has no partitions."""
 
 
-def read_message(raw: bytes | None, place: str) -> Annotation | Deletion | Unreadable:
+def read_message(
+    raw: bytes | None, place: str, part: str = WHOLE
+) -> Annotation | Deletion | Unreadable:
     """Return what a message says. Of one that cannot be read, the fault is named.
 
     Args:
         raw: Its content; None for a message that has none.
         place: Where it stands, e.g. "labels/0@17"; told with what is at fault.
+        part: As `Annotation.part`.
     """
     if raw is None:
-        return refused(b"", "", f"the message at {place} is empty: want a JSON object")
+        return refused(b"", "", f"the message at {place} is empty: want a JSON object", part)
     if len(raw) > MAX_MESSAGE_BYTES:
         message = f"the message at {place} is over {MAX_MESSAGE_BYTES} bytes: shorten it"
-        return refused(raw, "", message)
-    return read_line(raw)
+        return refused(raw, "", message, part)
+    return read_line(raw, part)
 
 
-def refused(raw: bytes, field: str, message: str) -> Unreadable:
+def refused(raw: bytes, field: str, message: str, part: str = WHOLE) -> Unreadable:
     """Return a message that is not read any further, known by its digest."""
     digest = hashlib.sha256(raw).hexdigest()
-    return unreadable_line(raw[:MAX_MESSAGE_BYTES], digest, field, message)
+    return unreadable_line(raw[:MAX_MESSAGE_BYTES], digest, field, message, part)
 
 
 def gap(place: str, count: int) -> Unreadable:

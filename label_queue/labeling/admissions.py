@@ -209,8 +209,9 @@ class Admissions:
     async def revoke_token(self, labeler_id: str, token_id: str, reason: str, actor: str) -> Person:
         """Void one token, link or session of somebody, named as `WayIn.token_id`. Idempotent.
 
-        With a link end the session that it opened, and with an identity those that it let in, also
-        where the link was used before. Raises UnknownTask for one they never had, and LabelConflict as `revoke` does.
+        With a link ends the session that it opened, also where it was used up by that, and with an
+        identity those that it let in. Raises UnknownTask for one they never had, and LabelConflict
+        as `revoke` does.
         """
         self._refuse_unknown(labeler_id)
         own = self._access.tokens_of(labeler_id)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar, get_args
+
+from pydantic import Field
 
 from protocol.cord import CordEvent
 from protocol.fits import RewardVersion
@@ -18,6 +20,11 @@ from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProve
 Role = Literal["labeler", "observer", "owner"]
 """Labelers label; an observer sees what an owner sees, and does nothing; an owner may label too."""
 TokenKind = Literal["token", "link", "session", "identity"]
+DIGEST_CHARS = 16
+"""Hex digits of a line's SHA-256 that are kept: two lines are less often alike by chance than a
+disk errs."""
+Digests = Annotated[str, Field(pattern=r"^([0-9a-f]{16})*$")]
+"""Of lines, one after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +85,13 @@ class ConnectorOffset:
     offset: str
     """How far the source was read: JSON of the connector's own; the newest counts."""
     at: float
+    begun: Annotated[tuple[str, ...], Field(exclude_if=lambda parts: not parts)] = ()
+    """Parts of the source that were read from their beginning again, with the first of `lines`."""
+    lines: Annotated[
+        tuple[tuple[str, Digests], ...], Field(exclude_if=lambda lines: not lines)
+    ] = ()
+    """Of a source that has an order: what was read, by part (a file's turn, a partition). Ledgers
+    of before do not say it, and of other sources there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,8 @@ class LedgerContract(Contract):
 
     def test_every_offset_of_a_connector_is_kept_in_order(self, ledger: Ledger) -> None:
         offsets = [ConnectorOffset(connector="c", offset=str(i), at=0.0) for i in (1, 2, 1)]
+        lines = (("0", "0123456789abcdef" * 2), ("1", ""))
+        offsets.append(replace(offsets[0], begun=("0",), lines=lines))
         ledger.write(offsets)
         assert ledger.read(ConnectorOffset) == offsets
 

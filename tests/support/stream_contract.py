@@ -143,6 +143,27 @@ class StreamContract(Contract):
         await reader.restart()
         await reader.read(new=1, duplicate=1)
 
+    async def test_what_a_stream_that_was_made_anew_says_again_has_no_effect(
+        self, reader: StreamReader
+    ) -> None:
+        name, gone = reader.stream.name, {"id": "17", "deleted": True}
+        reader.stream.send(answer(0, id="17"), gone, answer(0, "b", id="17"))
+        await reader.read(new=1, retracted=1, revised=1)
+        for restarts in (True, False):
+            await reader.run.labels.ingest(
+                reader.config.name, Sweep(offset=reader.stream.beyond_end())
+            )
+            if restarts:
+                await reader.restart()
+            await reader.read(duplicate=3)
+            assert choices(reader.run) == {(f"{name}:ann", "q0"): shown(name, "b", 0)}
+        reader.stream.send(gone)
+        await reader.read(retracted=1)
+
+    async def test_an_answer_that_is_sent_twice_is_one(self, reader: StreamReader) -> None:
+        reader.stream.send(answer(0), answer(0, "b"), answer(0))
+        await reader.read(new=1, revised=1, duplicate=1)
+
     async def test_a_broker_that_goes_away_is_told_and_read_on_when_it_is_back(
         self, readers: NewReader, mortal: Stream
     ) -> None:

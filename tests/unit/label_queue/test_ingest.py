@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from label_queue.connectors.ingest import IngestCounts
 from label_queue.connectors.port import Annotation, Answer, Deletion, Sweep, Unreadable
 from label_queue.connectors.translation import outside_task
 from label_queue.ledger.records import ConnectorOffset, DeadLetter
+from label_queue.ledger.tables import STREAMS
 from protocol.errors import ResourceError
 from protocol.labels import Assignment, Revised, Submitted
 from tests.support.labels import ManualClock, changes, make_exclusion, make_query
@@ -64,6 +66,12 @@ async def run(restart: Restart) -> OutsideRun:
     run = restart()
     await run.ask(make_query(0), make_query(1))
     return run
+
+
+def in_order(answer: Annotation | Deletion, part: str = "0") -> Annotation | Deletion:
+    """The same as a line of a source that has an order."""
+    digest = hashlib.sha256(repr(answer).encode()).hexdigest()
+    return replace(answer, part=part, payload_sha256=digest)
 
 
 def shown(letter: str, query: int = 0) -> str:
@@ -131,9 +139,56 @@ async def test_a_change_is_a_revision_and_an_older_one_is_stale(run: OutsideRun)
     ]
 
 
-async def test_without_times_the_later_line_is_newer(run: OutsideRun) -> None:
+async def test_without_times_the_later_is_newer_and_one_sent_twice_is_one(run: OutsideRun) -> None:
     await run.labels.ingest(TOOL, follow(said("a", at=0), said("b", at=0), said("a", at=0)))
     assert choices(run) == {("jsonl:7", "q0"): shown("b")}
+
+
+async def test_where_what_comes_twice_was_said_twice_the_later_is_newer(run: OutsideRun) -> None:
+    sweep = replace(follow(said("a", at=0)), says_again=True)
+    for expected in (IngestCounts(new=1), IngestCounts(duplicate=1)):
+        assert await run.labels.ingest(TOOL, sweep) == expected
+    await run.labels.ingest(TOOL, follow(said("b", at=0)))
+    for expected in (IngestCounts(revised=1), IngestCounts(duplicate=1)):
+        assert await run.labels.ingest(TOOL, sweep) == expected
+    assert choices(run) == {("jsonl:7", "q0"): shown("a")}
+
+
+async def test_a_part_that_is_begun_again_says_nothing_new_and_others_go_on(
+    run: OutsideRun, restart: Restart
+) -> None:
+    deletion = Deletion(external_id="1")
+    answers = [in_order(each) for each in (said("a"), deletion, said("b", at=2))]
+    await run.labels.ingest(TOOL, replace(follow(*answers), offset="3"))
+    for each in (run, restart()):
+        again = replace(follow(*answers), begun=frozenset({"0"}), offset="3")
+        assert await each.labels.ingest(TOOL, again) == IngestCounts(duplicate=3)
+        assert choices(each) == {("jsonl:7", "q0"): shown("b")}
+    counts = await run.labels.ingest(TOOL, replace(follow(in_order(deletion, "1")), offset="4"))
+    assert counts == IngestCounts(retracted=1)
+
+
+async def test_a_beginning_that_brought_nothing_yet_is_known_after_a_restart(
+    run: OutsideRun, restart: Restart
+) -> None:
+    answers = [in_order(each) for each in (said("a"), Deletion(external_id="1"), said("b", at=2))]
+    await run.labels.ingest(TOOL, replace(follow(*answers), offset="3"))
+    await run.labels.ingest(TOOL, Sweep(begun=frozenset({"0"}), offset="0"))
+    again = restart()
+    counts = await again.labels.ingest(TOOL, replace(follow(*answers), offset="3"))
+    assert counts == IngestCounts(duplicate=3)
+
+
+async def test_a_ledger_of_before_does_not_say_which_lines_were_read(
+    ledger: MemoryLedger, restart: Restart
+) -> None:
+    body = b'{"connector": "jsonl", "offset": "3", "at": 1.0}'
+    ledger.write([STREAMS[ConnectorOffset].adapter.validate_json(body)])
+    run = restart()
+    await run.ask(make_query(0))
+    sweep = replace(follow(in_order(said("a"))), begun=frozenset({"0"}), offset="1")
+    assert await run.labels.ingest(TOOL, sweep) == IngestCounts(new=1)
+    assert await run.labels.ingest(TOOL, sweep) == IngestCounts(duplicate=1)
 
 
 async def test_a_deletion_needs_no_more_than_the_id(run: OutsideRun) -> None:

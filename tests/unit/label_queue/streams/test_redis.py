@@ -72,6 +72,25 @@ async def test_a_stream_that_was_made_anew_is_read_from_its_beginning(
     await reader.read(duplicate=1)
 
 
+async def test_one_made_anew_with_more_than_before_is_read_from_its_beginning(
+    readers: NewReader, stream: RedisStream
+) -> None:
+    gone = {"id": "17", "deleted": True}
+    messages = (answer(0, id="17"), gone, answer(0, "b", id="17"))
+    reader = await readers(stream, batch_size=2)
+    stream.send(*messages)
+    await reader.read(new=1, retracted=1, revised=1)
+    stream.client.delete(stream.key)
+    stream.send(*messages, answer(1), answer(2), answer(1, labeler="ben"))
+    await reader.read(duplicate=3, new=3)
+    # What was read is let go of, with what was not: it is the same stream.
+    stream.send(answer(2, labeler="ben"), answer(0, labeler="ben"))
+    stream.delete_oldest(7)
+    await reader.read(new=1, refused=1)
+    [letter] = reader.ledger.read(DeadLetter)
+    assert "up to 1 messages" in letter.message
+
+
 async def test_one_deleted_from_the_middle_before_it_was_read_is_told(
     readers: NewReader, stream: RedisStream
 ) -> None:
