@@ -63,7 +63,16 @@ class IntakeConfig(Settings):
     max_body_s: Seconds = 20.0
     """Time for a body to come in, from its first byte to its last."""
     max_bodies: Count = 64
-    """Bodies of one labeler, or of all webhooks, that may be on their way in at once."""
+    """Bodies of one labeler that may be on their way in at once."""
+    max_hook_bodies: Count = 16
+    """Bodies of one tool's webhooks that may be: only a whole one proves where it comes from, so
+    for one more the oldest is refused."""
+    max_head_s: Seconds = 20.0
+    """Time for a request's head, from connecting, or from its first byte on a connection that was
+    used before."""
+    max_unknown_connections: Count = 256
+    """Connections of nobody who was identified on which nothing is being asked; for one more the
+    oldest is closed, of the address that has most of them."""
     max_dead_letters: CountOrZero = 1_000
     """Refused bodies kept in the ledger, for mending the client that sent them."""
     dead_letter_chars: Count = 4_096

@@ -139,6 +139,7 @@ def build_app(
     app.state.site = site or Site()
     app.state.open_streams = Counter()
     app.state.open_bodies = Counter()
+    app.state.unproved_bodies = {}
     app.state.assets = assets.load_assets()
     app.state.languages = languages.load_languages()
     app.state.prompt_language = prompt_language

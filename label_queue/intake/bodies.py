@@ -1,7 +1,8 @@
 """Reading and refusing request bodies: size and time first, then syntax, then every field by name.
 
 A body that comes slowly keeps one of the server's places from everybody: there is a time for it,
-and nobody has many on their way at once.
+and nobody has many on their way at once. Of bodies by which nobody is known yet the oldest makes
+way for the newest: one that is meant is there at once, and slow ones cannot keep it out.
 """
 
 from __future__ import annotations
@@ -57,21 +58,67 @@ async def read_limited(request: Request, limit: int, sender: str) -> bytes:
         ClientDisconnect: Who sends it is gone.
     """
     limits: IntakeConfig = request.app.state.limits
+    _refuse_encoded(request)
+    with _on_its_way(request.app.state.open_bodies, sender, limits.max_bodies):
+        try:
+            async with asyncio.timeout(limits.max_body_s):
+                return await _read(request, limit)
+        except TimeoutError as error:
+            raise _too_slow(limits) from error
+
+
+async def read_unproved(request: Request, limit: int, sender: str) -> bytes:
+    """Return the whole body of whom it alone can prove.
+
+    Args:
+        request: Whose body was not read yet.
+        limit: Bytes, at most.
+        sender: Whose bodies are counted together.
+
+    Raises:
+        BodyEncoded: It is compressed.
+        BodyTooLarge: At once where it is over `limit`.
+        BodyTooSlow: It was not there in time, or not before many newer ones began.
+        ClientDisconnect: Who sends it is gone.
+    """
+    limits: IntakeConfig = request.app.state.limits
+    _refuse_encoded(request)
+    on_their_way: dict[asyncio.Timeout, None]
+    on_their_way = request.app.state.unproved_bodies.setdefault(sender, {})
+    timeout = asyncio.timeout(limits.max_body_s)
+    try:
+        async with timeout:
+            on_their_way[timeout] = None
+            if len(on_their_way) > limits.max_hook_bodies:
+                oldest = next(iter(on_their_way))
+                del on_their_way[oldest]
+                oldest.reschedule(asyncio.get_running_loop().time())
+            return await _read(request, limit)
+    except TimeoutError as error:
+        if timeout in on_their_way:
+            raise _too_slow(limits) from error
+        raise BodyTooSlow(
+            f"{limits.max_hook_bodies} newer bodies are on their way: send it again, whole"
+        ) from error
+    finally:
+        on_their_way.pop(timeout, None)
+
+
+def _too_slow(limits: IntakeConfig) -> BodyTooSlow:
+    return BodyTooSlow(
+        f"the body was not here within {limits.max_body_s:g} s: send it again, whole, or less at a "
+        "time"
+    )
+
+
+def _refuse_encoded(request: Request) -> None:
+    """Raise BodyEncoded for a body that is compressed."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise BodyEncoded(
             f"{encoding} is not undone here: send the body as it is, without Content-Encoding",
             "Content-Encoding",
         )
-    with _on_its_way(request.app.state.open_bodies, sender, limits.max_bodies):
-        try:
-            async with asyncio.timeout(limits.max_body_s):
-                return await _read(request, limit)
-        except TimeoutError as error:
-            raise BodyTooSlow(
-                f"the body was not here within {limits.max_body_s:g} s: send it again, whole, "
-                "or less at a time"
-            ) from error
 
 
 async def _read(request: Request, limit: int) -> bytes:

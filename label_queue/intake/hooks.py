@@ -12,13 +12,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from label_queue.connector_config import Name
-from label_queue.intake.bodies import read_limited
+from label_queue.intake.bodies import read_unproved
 from label_queue.intake.refusals import refusals
 
 MAX_HOOK_BYTES = 1024 * 1024
 """Bytes of a webhook, at most: it quotes the task and its texts."""
-ALL_HOOKS = "/hooks"
-"""Name by which bodies on their way are counted: nobody is known before the signature is."""
 PASSED_ON = ("webhook-", "x-andon-")
 """Beginnings of header names that may prove something; cookies and tokens are not among them."""
 
@@ -50,7 +48,7 @@ class HookAnswer(BaseModel):
     """Whether the webhook is new; False: it came before, and has no effect."""
 
 
-@router.post("/{connector}", responses=refusals(401, 404, 408, 413, 415, 422, 429, 503))
+@router.post("/{connector}", responses=refusals(401, 404, 408, 413, 415, 422, 503))
 async def ring(connector: Name, request: Request) -> HookAnswer:
     """Ask for a sweep of an outside tool, which proves itself by signature or secret header."""
     headers = {
@@ -60,5 +58,5 @@ async def ring(connector: Name, request: Request) -> HookAnswer:
     }
     bell: Bell = request.app.state.bell
     await bell.knock(connector, headers)
-    body = await read_limited(request, MAX_HOOK_BYTES, ALL_HOOKS)
+    body = await read_unproved(request, MAX_HOOK_BYTES, connector)
     return HookAnswer(is_news=await bell.ring(connector, headers, body))

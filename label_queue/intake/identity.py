@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -90,6 +91,11 @@ def sender_of(request: Request) -> str:
     """Return who sends a request that was identified."""
     identity: Identity = request.state.identity
     return identity.labeler_id
+
+
+def is_identified(scope: Mapping[str, Any]) -> bool:
+    """Say, by a request's scope, whether it was found who sent it."""
+    return "identity" in scope.get("state", {})
 
 
 async def identify(

@@ -11,11 +11,15 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from label_queue.config import IntakeConfig
+from label_queue.intake.connections import Doorstep, Watch
 from protocol.errors import ResourceError
 
 MOST_REQUESTS = 1_000
@@ -23,6 +27,9 @@ MOST_REQUESTS = 1_000
 KEEP_ALIVE_S = 90
 """How long an idle connection is kept: longer than a proxy keeps its own, or it would send requests
 into one that is closing."""
+UNREAD_S = 60
+"""How long an answer may stay unread, for as many bytes as are sent ahead, until its connection is
+closed."""
 LAST_ANSWERS_S = 2
 """For the answers under way when the server is told to stop."""
 BACKLOG = 2_048
@@ -51,13 +58,22 @@ class FaceServer:
     Args:
         app: Any ASGI application.
         listener: A bound socket, as `listen` returns it; closed by `stop`.
+        limits: Of connections; None: the default ones.
+        is_identified: Says, by a request's scope, whether it was found who sent it.
     """
 
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        limits: IntakeConfig | None = None,
+        is_identified: Callable[[Mapping[str, Any]], bool] = lambda scope: False,
+    ) -> None:
         self._listener = listener
         self._server = uvicorn.Server(
             uvicorn.Config(
                 Turnstile(app, MOST_REQUESTS),
+                http=_watched(limits or IntakeConfig(), is_identified),
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=LAST_ANSWERS_S,
@@ -91,6 +107,53 @@ class FaceServer:
         self._server.should_exit = True
         if self._serving is not None:
             await asyncio.wait({self._serving})
+
+
+def _watched(
+    limits: IntakeConfig, is_identified: Callable[[Mapping[str, Any]], bool]
+) -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol of one connection, watched while nothing is asked on it."""
+    doorstep = Doorstep(limits.max_unknown_connections)
+    base: Any = AutoHTTPProtocol
+
+    class Watched(base):  # type: ignore[misc]
+        """Tells the watch what uvicorn hears."""
+
+        watch: Watch
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self.watch = Watch(
+                transport,
+                doorstep,
+                head_s=limits.max_head_s,
+                idle_s=KEEP_ALIVE_S,
+                unread_s=UNREAD_S,
+                is_identified=is_identified,
+            )
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.watch.came(len(data), self.cycle)
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self.watch.answered(self.cycle)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self.watch.stuck()
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self.watch.flowing()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self.watch.lost()
+
+    protocol: type[asyncio.Protocol] = Watched
+    return protocol
 
 
 def listen(host: str, port: int, patience_s: float = BIND_PATIENCE_S) -> socket.socket:

@@ -14,6 +14,7 @@ from uuid import uuid4
 from label_queue.config import IntakeConfig
 from label_queue.connectors.outposts import Outposts
 from label_queue.intake.app import build_app
+from label_queue.intake.identity import is_identified
 from label_queue.intake.public_address import Site
 from label_queue.intake.queue_over_there import QueueOverThere
 from label_queue.intake.server import FaceServer, listen
@@ -82,7 +83,7 @@ class IntakeShell(StartedAgain):
         app = build_app(
             QueueOverThere(queue), config, tell_failure, bell, site, prompt_language, sign_in
         )
-        self._server = FaceServer(app, listen(host, port))
+        self._server = FaceServer(app, listen(host, port), config, is_identified)
         self._server.start(_end_process)
 
     async def ready(self) -> None:

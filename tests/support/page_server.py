@@ -9,15 +9,18 @@ from fastapi import FastAPI
 
 from label_queue.config import IntakeConfig
 from label_queue.intake.app import FacedQueue, build_app
+from label_queue.intake.identity import is_identified
 from label_queue.intake.public_address import Site
 from label_queue.intake.server import FaceServer, listen
 
 
 @asynccontextmanager
-async def serve(app: FastAPI, port: int = 0) -> AsyncIterator[str]:
+async def serve(
+    app: FastAPI, port: int = 0, limits: IntakeConfig | None = None
+) -> AsyncIterator[str]:
     """Yield the address under which the application answers."""
     listener = listen("127.0.0.1", port)
-    server = FaceServer(app, listener)
+    server = FaceServer(app, listener, limits, is_identified)
     server.start(_not_told_to)
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -39,5 +42,5 @@ async def serve_people(
 ) -> AsyncIterator[str]:
     """Yield the address of the labelling face over a queue."""
     app = build_app(queue, limits or IntakeConfig(), site=site, prompt_language=prompt_language)
-    async with serve(app, port) as url:
+    async with serve(app, port, limits) as url:
         yield url

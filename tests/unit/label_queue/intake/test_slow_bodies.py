@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Mapping
 
+import httpx
 import pytest
 from starlette.types import ASGIApp, Message, Scope
 
 from label_queue.config import IntakeConfig
+from label_queue.connectors.webhooks import StandardWebhook
 from label_queue.intake.app import build_app
 from label_queue.intake.server import Turnstile
 from tests.support.fake_people_queue import FakePeopleQueue
+from tests.support.page_server import serve
 
 ROUTES = ["/api/v1/labels", "/api/v1/owner/cord/pull", "/hooks/studio"]
 
@@ -132,3 +139,61 @@ async def test_one_labeler_has_so_many_bodies_on_their_way_and_no_more(
         each.close()
     await asyncio.gather(*going)
     assert app.state.open_bodies == {}
+
+
+class SigningBell(StandardWebhook):
+    """Takes the webhooks of any tool that are signed with one secret."""
+
+    async def knock(self, connector: str, headers: Mapping[str, str]) -> None:
+        self.check_headers(headers)
+
+    async def ring(self, connector: str, headers: Mapping[str, str], body: bytes) -> bool:
+        return self.check(headers, body)
+
+
+@pytest.mark.parametrize("path", ["/hooks/studio", "/hooks/other"])
+async def test_slow_webhooks_that_only_look_signed_keep_no_signed_one_out(
+    people: FakePeopleQueue, path: str
+) -> None:
+    most, now = 2, 1_767_225_600
+    secret = base64.b64encode(b"s" * 24).decode()
+    app = build_app(
+        people, IntakeConfig(max_hook_bodies=most), None, SigningBell(secret, lambda: float(now))
+    )
+
+    def signed(body: bytes, key: bytes) -> dict[str, str]:
+        digest = hmac.new(key, b"1.%d." % now + body, hashlib.sha256).digest()
+        signature = f"v1,{base64.b64encode(digest).decode()}"
+        return {
+            "webhook-id": "1",
+            "webhook-timestamp": str(now),
+            "webhook-signature": signature,
+        }
+
+    async with serve(app) as url, httpx.AsyncClient(trust_env=False, base_url=url) as http:
+        begun, may_end = asyncio.Semaphore(0), asyncio.Event()
+
+        async def dribbled() -> AsyncIterator[bytes]:
+            yield b"{"
+            begun.release()
+            await may_end.wait()
+
+        junk = [
+            asyncio.create_task(
+                http.post("/hooks/studio", headers=signed(b"", b"x"), content=dribbled())
+            )
+            for _ in range(most + 3)
+        ]
+        for _ in junk:
+            await begun.acquire()
+        answer = await http.post(path, headers=signed(b"{}", b"s" * 24), content=b"{}")
+        assert (answer.status_code, answer.json()) == (200, {"is_news": True})
+        may_end.set()
+        statuses = [each.status_code for each in await asyncio.gather(*junk)]
+        # Those that had to make way, and those whose signature was found to be wrong.
+        assert statuses.count(408) >= 3
+        assert set(statuses) == {401, 408}
+        made_way = next(each.result() for each in junk if each.result().status_code == 408)
+        assert "2 newer bodies are on their way" in made_way.json()["message"]
+        assert made_way.headers["connection"] == "close"
+    assert not any(app.state.unproved_bodies.values())
