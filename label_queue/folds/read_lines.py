@@ -59,7 +59,7 @@ class Recollection:
 @dataclass(slots=True)
 class _Part:
     digests: bytearray = field(default_factory=bytearray)
-    """Of all lines, as they were read."""
+    """All lines, as they were read."""
     begun_at: list[int] = field(default_factory=list)
     """How many lines had been read each time it was begun again."""
 

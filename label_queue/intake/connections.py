@@ -18,10 +18,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of a request's head; a proxy's own limit is lower."""
+"""Bytes of a request's head, at most; a proxy's own limit is lower."""
 MAX_REST_BYTES = 8 * 1024 * 1024
-"""Of a body that goes on coming though its request was answered: who sends it reads the answer when
-they are done."""
+"""Bytes of a body that goes on coming though its request was answered, at most: who sends it may
+read the answer only when they are done."""
 SITE_BITS = 64
 """Leading bits of an IPv6 address that one site has to itself."""
 
@@ -95,7 +95,7 @@ class Watch:
         self._address = _site_of(transport.get_extra_info("peername"))
         self._is_known = False
         self._num_bytes = 0
-        """That came since anything was asked."""
+        """Bytes that came since anything was asked."""
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._wait(head_s)
@@ -133,7 +133,9 @@ class Watch:
 
     def flowing(self) -> None:
         """Take note that it is read again."""
-        self._unread = _cancelled(self._unread)
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def lost(self) -> None:
         """Watch no more. Idempotent."""
@@ -153,13 +155,10 @@ class Watch:
 
     def _asked(self) -> None:
         self._num_bytes = 0
-        self._deadline = _cancelled(self._deadline)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         self._doorstep.leave(self)
-
-
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
 
 
 def _site_of(peer: Any) -> str:

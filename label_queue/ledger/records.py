@@ -24,7 +24,7 @@ DIGEST_CHARS = 16
 """Hex digits of a line's SHA-256 that are kept: two lines are less often alike by chance than a
 disk errs."""
 Digests = Annotated[str, Field(pattern=r"^([0-9a-f]{16})*$")]
-"""Of lines, one after the other."""
+"""Digests of lines, one after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +90,8 @@ class ConnectorOffset:
     lines: Annotated[
         tuple[tuple[str, Digests], ...], Field(exclude_if=lambda lines: not lines)
     ] = ()
-    """Of a source that has an order: what was read, by part (a file's turn, a partition). Ledgers
-    of before do not say it, and of other sources there is none."""
+    """What was read of a source that has an order, by part (a file's turn, a partition); () for
+    other sources, and in ledgers of before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ ANSWERS = {
     ("post", "owner/gold/{gold_id}/edit"): WRITE,
     ("post", "owner/gold/{gold_id}/retire"): WRITE,
     ("post", "owner/gold/{gold_id}/bring_back"): WRITE,
-    ("post", "/hooks/{connector}"): BODY | {"200", "401", "404", "421", "422", "429", "503"},
+    ("post", "/hooks/{connector}"): BODY | {"200", "401", "404", "421", "422", "503"},
 }
 
 
