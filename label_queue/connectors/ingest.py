@@ -42,7 +42,7 @@ from label_queue.connectors.translation import (
     outside_task,
 )
 from label_queue.labeling.submissions import change_refused
-from label_queue.ledger.group_commit import GroupCommit
+from label_queue.ledger.group_commit import GroupCommit, Overtaken
 from label_queue.ledger.records import ConnectorOffset, DeadLetter, Record
 from label_queue.state import LabelState
 from protocol.errors import InvalidLabel, LabelError
@@ -151,27 +151,53 @@ class OutsideLabels:
         Raises ResourceError when the disk refuses; then nothing was written, the offset neither.
         """
         async with self._turn:
-            await self._known.catch_up()
-            lines = await self._lines.of(connector, sweep)
-            batch = _Batch(self._connectors[connector], sweep.says_again, lines)
-            if sweep.is_complete or sweep.whole:
-                self._reconcile(sweep, batch)
-            else:
-                self._follow(sweep, batch)
-            if sweep.offset is not None:
-                offset = ConnectorOffset(
-                    connector=connector,
-                    offset=sweep.offset,
-                    at=self._clock(),
-                    begun=tuple(sorted(sweep.begun)),
-                    lines=batch.lines.digests,
-                )
-                if offset.begun or offset.lines or offset.offset != self.offset(connector):
-                    batch.records.append(offset)
-            if batch.records:
-                await self._commits.write(batch.records)
-            self.totals[connector].add(batch.counts)
-            return batch.counts
+            while True:
+                batch = await self._batch_of(connector, sweep)
+                try:
+                    if batch.records:
+                        await self._commits.write(batch.records, self._still(batch))
+                except Overtaken:
+                    continue
+                self.totals[connector].add(batch.counts)
+                return batch.counts
+
+    async def _batch_of(self, connector: str, sweep: Sweep) -> _Batch:
+        """Return what a sweep comes to, by the ledger as it is."""
+        await self._known.catch_up()
+        lines = await self._lines.of(connector, sweep)
+        batch = _Batch(self._connectors[connector], sweep.says_again, lines)
+        if sweep.is_complete or sweep.whole:
+            self._reconcile(sweep, batch)
+        else:
+            self._follow(sweep, batch)
+        if sweep.offset is not None:
+            offset = ConnectorOffset(
+                connector=connector,
+                offset=sweep.offset,
+                at=self._clock(),
+                begun=tuple(sorted(sweep.begun)),
+                lines=batch.lines.digests,
+            )
+            if offset.begun or offset.lines or offset.offset != self.offset(connector):
+                batch.records.append(offset)
+        return batch
+
+    def _still(self, batch: _Batch) -> Callable[[], bool] | None:
+        """Return what says whether answers that a batch changes are as they were, and may change.
+
+        None where it changes none that are in the ledger.
+        """
+        history = self._state.history
+        changed = [each for each in map(history.latest, batch.latest) if each is not None]
+
+        def still() -> bool:
+            return all(
+                history.latest(each.label_id) == each
+                and history.standings[each.labeler_id].may_revise
+                for each in changed
+            )
+
+        return still if changed else None
 
     def _follow(self, sweep: Sweep, batch: _Batch) -> None:
         """Take changes one after the other; rules 0 to 4."""

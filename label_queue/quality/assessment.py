@@ -26,6 +26,8 @@ class Assessment:
     """Labels given and not retracted, gold and repeats among them."""
     labels_held: int
     """Labels that state a preference for training and wait until the labeler is cleared."""
+    held_from: int | None
+    """Sequence number from which on labels are held; 0: all; None: none are."""
     excluded_from: int | None
     gold_right: int
     gold_wrong: int
@@ -92,6 +94,7 @@ def assess_tallies(
             state=standing.state,
             labels=own.num_labels,
             labels_held=held.get(name, 0) if standing.is_held else 0,
+            held_from=standing.held_from,
             excluded_from=standing.excluded_from,
             gold_right=standing.gold_right,
             gold_wrong=standing.gold_wrong,

@@ -190,6 +190,39 @@ async def test_an_exclusion_first_says_what_it_changes(
     await expect(row(olga, "bob").locator(".state")).to_have_text("Active")
 
 
+async def test_what_was_decided_about_labels_is_undone_at_once(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    olga = await enter("olga", "owner")
+    await row(olga, "bob").get_by_role("button", name="Exclude").click()
+    await confirm(olga, "Exclude bob", "always the first")
+    await expect(olga.page.locator("#undo-text")).to_have_text("bob is excluded.")
+    await olga.page.locator("#undo-do").click()
+    await expect(olga.page.locator("#undo-text")).to_have_text("Undone.")
+    await expect(row(olga, "bob").locator(".state")).to_have_text("Suspended")  # as before
+    assert people.decisions[-1][0:2] == ("undo", "bob")
+
+
+async def test_of_somebody_in_question_the_page_asks_and_knows_since_when(
+    people: FakePeopleQueue, enter: Enter
+) -> None:
+    olga = await enter("olga", "owner")
+    asked = make_labeler(
+        "bob", state="questioned", flags=("drift",), held_from=100, labels_held=32, late_changes=2
+    )
+    people.show(labelers=(make_labeler("ann"), asked))
+    bob = row(olga, "bob")
+    await expect(bob.locator(".state")).to_have_text("In question: decide")
+    await expect(bob).to_contain_text("2 answers changed late")
+    await bob.get_by_role("button", name="Exclude").click()
+    await expect(olga.page.get_by_label("From which label number on?")).to_have_value("100")
+    await olga.press("Escape")
+    await bob.get_by_role("button", name="Reinstate").click()
+    await expect(olga.page.locator("#decision-text")).to_contain_text("newest labels count again")
+    await confirm(olga, "Reinstate bob", "looked at them")
+    await expect(bob.locator(".state")).to_have_text("Active")
+
+
 async def test_a_decision_needs_its_reason_and_can_be_left(
     people: FakePeopleQueue, enter: Enter
 ) -> None:

@@ -52,6 +52,7 @@ def make_labeler(labeler_id: str, **changes: object) -> Assessment:
         state="active",
         labels=132,
         labels_held=0,
+        held_from=None,
         excluded_from=None,
         gold_right=13,
         gold_wrong=1,

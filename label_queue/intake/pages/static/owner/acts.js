@@ -50,7 +50,9 @@ function decided(what, id, done) {
 /** @param {any} labeler LabelerRow */
 export function exclude(labeler) {
   const id = labeler.labeler_id;
-  const from = element("input", { type: "number", id: "from-seq", min: 0, step: 1, value: 0, required: true });
+  // Of those in question what came before is not in doubt.
+  const since = labeler.state === "questioned" ? labeler.held_from ?? 0 : 0;
+  const from = element("input", { type: "number", id: "from-seq", min: 0, step: 1, value: since, required: true });
   decide({
     heading: `Exclude ${id}?`,
     text: "Their labels are left out of every fit from now on. Nothing is deleted, and you can take it back.",

@@ -87,6 +87,8 @@ function named(labeler, { holding, isActive, now }) {
       ...labeler.flags.map((/** @type {string} */ flag) => element("span", { class: "flag" }, `⚑ ${FLAGS[flag] ?? flag}`))),
     element("span", { class: "last" }, `last label ${ago(labeler.last_label_at, now)}`),
     labeler.is_doubted ? element("span", { class: "last" }, "newest answers in doubt") : null,
+    labeler.late_changes === 0 ? null : element("span", { class: "last", title: "After a reward was fitted to what they had said" },
+      `${counted(labeler.late_changes, "answer")} changed late`),
     holding === undefined ? null : element("span", { class: holding.is_overdue ? "last overdue" : "last" },
       `holds ${counted(holding.num_tasks, "task")}, ${holding.num_tasks > 1 ? "one " : ""}given ${ago(holding.since, now)}`));
 }

@@ -10,6 +10,7 @@
 export const STATES = {
   probation: { name: "On probation", decisions: ["exclude"] },
   active: { name: "Active", decisions: ["exclude"] },
+  questioned: { name: "In question: decide", decisions: ["reinstate", "exclude"] },
   suspended: { name: "Suspended", decisions: ["reinstate", "exclude"] },
   excluded: { name: "Excluded", decisions: ["reinstate"] },
   judge: { name: "Judge", decisions: ["exclude"] },
