@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from cluster.starting.environment import ONE_THREAD, OWN_DEVICES, RAY_DEFAULTS, 
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = ROOT / "cluster" / "deploy" / "container" / "Containerfile"
+LOGIN_PATH = FILE.with_name("login_path.sh")
+DEBIAN_S_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
+"""What Debian's /etc/profile sets for whoever is not root, before it reads /etc/profile.d."""
 HADOLINT = Path(sys.executable).parent / "hadolint"
 
 
@@ -111,6 +115,23 @@ def test_it_holds_every_package_of_ours(instructions: list[tuple[str, str]]) -> 
 def variables_of(instructions: list[tuple[str, str]]) -> dict[str, str]:
     (given,) = all_of(instructions, "ENV")
     return dict(each.split("=", 1) for each in given.split())
+
+
+def test_login_shells_find_what_others_find(instructions: list[tuple[str, str]]) -> None:
+    """`ray up` runs `ray start` in a login shell of the image's user."""
+    (link,) = [each for each in all_of(instructions, "RUN") if "/etc/profile.d/" in each]
+    inside = f"/opt/andon/{LOGIN_PATH.relative_to(ROOT)}"
+    assert re.fullmatch(rf"ln -s {re.escape(inside)} /etc/profile\.d/\w+\.sh", link)
+    assert LOGIN_PATH.stat().st_mode & 0o004, "the image's user may not read it"
+    (wanted,) = re.findall(r"(\S+):\$\{PATH\}", variables_of(instructions)["PATH"])
+    told = subprocess.run(
+        ["bash", "--norc", "--noprofile", "-c", f". {LOGIN_PATH}; exec env"],
+        env={**os.environ, "PATH": DEBIAN_S_PATH},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"PATH={wanted}:{DEBIAN_S_PATH}" in told.stdout.splitlines()
 
 
 def test_a_job_that_is_stopped_is_waited_for_as_long_as_a_run_takes(
