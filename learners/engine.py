@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from learners import engine_state
 from learners.activations import keep_no_activations
+from learners.adam_powers import forget_powers
 from learners.config import DeepSpeedConfig
 from learners.deepspeed_settings import (
     end_groups,
@@ -207,6 +208,7 @@ class Engine:
         """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = lr
+        forget_powers(engine_state.adam_of(self._engine.optimizer), self.device)
         if self._stage == 0:
             # DeepSpeed's plain path clips without telling the norm; so it is left to PyTorch.
             norm = float(nn.utils.clip_grad_norm_(self._trained, self._config.max_grad_norm))

@@ -37,9 +37,9 @@ def state_of(engine: Any, constant: Collection[str] = ()) -> State:
     for index, master in enumerate(masters(engine.optimizer)):
         if master.data_ptr() not in places:
             state[f"master/{index}"] = master
-        for key, value in _inner(engine.optimizer).state.get(master, {}).items():
+        for key, value in adam_of(engine.optimizer).state.get(master, {}).items():
             state[f"moment/{index}/{key}"] = torch.as_tensor(value)
-    for index, group in enumerate(_inner(engine.optimizer).param_groups):
+    for index, group in enumerate(adam_of(engine.optimizer).param_groups):
         if "step" in group:
             state[f"group/{index}/step"] = torch.as_tensor(group["step"])
     state["random/cpu"] = torch.get_rng_state()
@@ -70,7 +70,7 @@ def restore(engine: Any, state: State, constant: Collection[str] = ()) -> None:
         weight.copy_(state[f"weight/{name}"])
     _refresh_whole_parameters(engine)
     places = {weight.data_ptr() for weight in weights.values()}
-    inner = _inner(engine.optimizer)
+    inner = adam_of(engine.optimizer)
     for index, master in enumerate(masters(engine.optimizer)):
         if master.data_ptr() not in places:
             master.copy_(state[f"master/{index}"])
@@ -96,7 +96,12 @@ def masters(optimizer: Any) -> list[Tensor]:
     """Return what the optimizer moves on this rank, in a fixed order."""
     if hasattr(optimizer, "fp32_partitioned_groups_flat"):  # ZeRO-3 empties its groups after a step
         return list(optimizer.fp32_partitioned_groups_flat)
-    return [master for group in _inner(optimizer).param_groups for master in group["params"]]
+    return [master for group in adam_of(optimizer).param_groups for master in group["params"]]
+
+
+def adam_of(optimizer: Any) -> Any:
+    """Return the Adam inside DeepSpeed's wrapping, which is bare at stage 0."""
+    return getattr(optimizer, "optimizer", optimizer)
 
 
 def _restore_moments(inner: Any, master: Tensor, saved: State) -> None:
@@ -144,11 +149,6 @@ def _refresh_whole_parameters(engine: Any) -> None:
     persistent = engine.optimizer.persistent_parameters
     if persistent:
         persistent[0].all_gather(persistent)
-
-
-def _inner(optimizer: Any) -> Any:
-    """Return the Adam inside DeepSpeed's wrapping, which is bare at stage 0."""
-    return getattr(optimizer, "optimizer", optimizer)
 
 
 def _under(state: State, prefix: str) -> State:

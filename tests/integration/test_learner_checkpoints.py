@@ -1,6 +1,6 @@
 """Going back is exact: the same batches give the same weights.
 
-On 1 and 2 ranks, ZeRO 0, 2 and 3, in float32 and in bfloat16.
+On 1 and 2 ranks, ZeRO 0, 2 and 3, in float32 and in bfloat16, and with the optimizer on the host.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.rank_fixtures import ran_by_ranks
+from tests.support.rank_fixtures import ran_by_ranks, run_warm
+from tests.support.warm_python import WarmPython
 
-ENGINES = ("0", "2", "3", "0-bfloat16", "2-bfloat16", "3-bfloat16")
+RESUMED = ("2", "compiled-0", "offloaded-2", "offloaded-2-bfloat16", "offloaded-3")
+ENGINES = ("0", "2", "3", "0-bfloat16", "2-bfloat16", "3-bfloat16", "offloaded-2")
 
 
 ran = ran_by_ranks(ENGINES, "tests.support.checkpoint_ranks", alone=[pytest.mark.long])
@@ -45,3 +47,23 @@ def test_a_nan_on_one_rank_ends_the_step_on_all_and_leaves_nothing_behind(
 def test_a_hurt_file_is_refused_and_nothing_was_changed(ran: Path, engine: str) -> None:
     told: dict[str, Any] = json.loads((ran / f"{engine}.json").read_text())
     assert "has sha256" in told["refusal"] or "another rank cannot read" in told["refusal"]
+
+
+@pytest.fixture(scope="module")
+def resumed(
+    tiny_model: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    warm_pythons: tuple[WarmPython, WarmPython],
+) -> Path:
+    out = tmp_path_factory.mktemp("resumed")
+    run_warm(warm_pythons[:1], "tests.support.resumed_ranks", tiny_model, out, RESUMED)
+    return out
+
+
+@pytest.mark.parametrize("engine", RESUMED)
+def test_another_engine_goes_on_bit_for_bit(resumed: Path, engine: str) -> None:
+    """DeepSpeed's own Adam keeps powers of β where no state reaches them."""
+    told: dict[str, Any] = json.loads((resumed / f"{engine}.json").read_text())
+    through = told["through"]
+    assert len(set(through)) == len(through)
+    assert told["resumed"] == {count: through[int(count) :] for count in ("2", "5")}

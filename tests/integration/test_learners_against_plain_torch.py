@@ -1,4 +1,6 @@
-"""1 and 2 gloo ranks, ZeRO 0, 2 and 3, 1 and 3 threads: all agree with plain PyTorch."""
+"""1 and 2 gloo ranks, ZeRO 0, 2 and 3, 1 and 3 threads, the optimizer on the host: all agree with
+plain PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from tests.support.plain_figures import plain_base_model, plain_ppo, plain_rewar
 from tests.support.plain_learners import PlainPPO
 from tests.support.rank_fixtures import ran_by_ranks
 
-ENGINES = ("0", "2", "3", "0-float32-3", "2-float32-3")
+ENGINES = ("0", "2", "3", "0-float32-3", "2-float32-3", "offloaded-2")
 SIDE_BY_SIDE = ("0-float32-3", "2-float32-3", "0-mixed-3")
 ALONE = ("0-float32-1", "2-float32-1", "0-mixed-1")
 """The same passes, one after the other."""

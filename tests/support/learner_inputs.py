@@ -23,6 +23,11 @@ from protocol.messages import ExperienceBatch, Prompt, Rollout, Sampling, Score,
 from reward_service.config import RewardModelConfig
 
 VOCABULARY = 53
+OPTIMIZERS: dict[str, dict[str, object]] = {
+    "offloaded": {"optimizer": "cpu_adam", "offload_optimizer": True},
+    "compiled": {"optimizer": "cpu_adam"},
+}
+"""What names of engines begin with that have another optimizer, or have it on the host."""
 TOTAL_EPISODES = 64
 SEED = 11
 PROBE = (4, 9, 14, 19, 24, 29)
@@ -46,16 +51,18 @@ def engine_config(num_ranks: int, zero_stage: int, **changes: object) -> Learner
 
 
 def named_engine(num_ranks: int, name: str) -> LearnerConfig:
-    """Return the engine that is called "2", "2-bfloat16", "2-mixed" or "2-float32-4".
+    """Return the engine that is called "2", "2-bfloat16", "2-mixed", "2-float32-4", "offloaded-2".
 
     After its ZeRO stage, its type ("mixed" has products in bfloat16), and its threads, where passes
-    are of one row each.
+    are of one row each. Before them may stand one of `OPTIMIZERS`.
     """
-    stage, *said = name.split("-")
+    first, *others = name.split("-")
+    stage, *said = others if first in OPTIMIZERS else (first, *others)
     dtype, threads = [*said, *("float32", "")[len(said) :]]
     passes = {"torch_threads": int(threads), "micro_batch_size": 1} if threads else {}
     types = {"matmul_dtype": "bfloat16"} if dtype == "mixed" else {"dtype": dtype}
-    return engine_config(num_ranks, int(stage), **types, **passes)
+    optimizer = OPTIMIZERS.get(first, {})
+    return engine_config(num_ranks, int(stage), **types, **passes, **optimizer)
 
 
 def averaging(learner: LearnerConfig) -> LearnerConfig:

@@ -2,10 +2,10 @@
 
     python -m tests.support.resting_ranks RANK WORLD_SIZE PORT MODEL OUT ENGINE...
 
-Engines are called as in `learner_inputs.named_engine`; "offloaded-2-bfloat16" has its optimizer on
-the host, and one layer of each is trained by nobody. Writes OUT/ENGINE.json: digests of the state
-before and after a rest, and after two steps more, of one that rested and of one that did not; bytes
-that CUDA's allocator had given out at work and at rest, both 0 on the CPU.
+Engines are called as in `learner_inputs.named_engine`; one layer of each is trained by nobody.
+Writes OUT/ENGINE.json: digests of the state before and after a rest, and after two steps more, of
+one that rested and of one that did not; bytes that CUDA's allocator had given out at work and at
+rest, both 0 on the CPU.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from tests.support import learner_inputs as inputs
 from tests.support.learner_ranks import HOST
 
 WIDTH = 1024
-OFFLOADED = "offloaded-"
 
 
 class Layers(nn.Module):
@@ -53,9 +52,7 @@ def main(rank: int, world_size: int, port: int, out: Path, engines: list[str]) -
 
 def trained(world_size: int, name: str, *, rests: bool) -> dict[str, object]:
     torch.manual_seed(5)
-    config = inputs.named_engine(world_size, name.removeprefix(OFFLOADED))
-    if name.startswith(OFFLOADED):
-        config = config.model_copy(update={"optimizer": "cpu_adam", "offload_optimizer": True})
+    config = inputs.named_engine(world_size, name)
     engine = Engine(Layers(), config, ["frozen.weight"], average_decay=0.75)
     take_step(engine, 0)
     before, at_work, at_rest = state_of(engine), allocated(), 0
