@@ -16,6 +16,7 @@ from actors.prompts.config import PromptsConfig
 from cluster.cluster_config import ClusterConfig
 from cluster.colocation import check_turns
 from cluster.guards.config import GuardsConfig
+from cluster.longest import check_pass_tokens, longest_sequence
 from cluster.metrics.config import MetricsConfig
 from cluster.recordings.config import RecordingConfig
 from label_queue.config import LabelsConfig, Mode
@@ -201,6 +202,19 @@ class RunConfig(Settings):
                 f"pretraining.block_tokens {self.pretraining.block_tokens} is over "
                 f"base_model.context_tokens {context}: lower it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _passes_hold_the_longest(self) -> Self:
+        recipe, text = self.base_model, self.pretraining
+        longest = longest_sequence(self.prompts, self.response, self.rollouts, recipe)
+        if longest is not None:
+            count, what = self.labels.num_candidates, "the longest prompt and response"
+            check_pass_tokens("learner", self.learner, longest, what)
+            what = f"{count} candidates with the longest prompt and response"
+            check_pass_tokens("reward_trainer", self.reward_trainer, count * longest, what)
+        if text is not None:
+            check_pass_tokens("learner", self.learner, text.block_tokens, "a [pretraining] block")
         return self
 
     @model_validator(mode="after")

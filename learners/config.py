@@ -19,6 +19,7 @@ from protocol.settings import (
     Seed,
     Settings,
     Share,
+    Tokens,
     refuse_unread,
 )
 from reward_service.config import LoRAConfig
@@ -57,6 +58,9 @@ class DeepSpeedConfig(Settings):
     is small, draws nothing and lies whole on its rank; else they share each operation. [own]"""
     micro_batch_size: Count = 64
     """Sequences of one forward pass on one rank; gradients accumulate over passes. [own]"""
+    micro_batch_tokens: Tokens | None = None
+    """Tokens of such a pass, padding included, at least those of the longest sequence: a few long
+    ones then set no memory for all the others. None: as many as its sequences have. [own]"""
     gradient_checkpointing: bool = False
     """Keep what enters a layer and not what is computed in it, which the backward pass computes
     again: the memory of one layer for that of all, for a third more work. [own]"""
@@ -369,5 +373,11 @@ class BaseModelConfig(Settings):
             raise ValueError(
                 f"training.block_tokens {self.training.block_tokens} is over context_tokens "
                 f"{self.context_tokens}"
+            )
+        most = self.engine.micro_batch_tokens
+        if most is not None and most < self.training.block_tokens:
+            raise ValueError(
+                f"engine.micro_batch_tokens {most} is less than training.block_tokens "
+                f"{self.training.block_tokens}: make it as large, or leave it out"
             )
         return self

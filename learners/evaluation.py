@@ -15,10 +15,11 @@ from learners.engine import Engine
 from learners.passes import cut_into_passes
 from learners.reference import Reference
 from learners.targets import Evaluation
+from reward_service.buckets import BatchLimits
 
 
 def evaluate(
-    responses: Responses, engine: Engine, reference: Reference, micro_batch_size: int
+    responses: Responses, engine: Engine, reference: Reference, limits: BatchLimits
 ) -> Evaluation:
     """Run the forward passes of a batch once, each rank its share. A collective.
 
@@ -26,9 +27,9 @@ def evaluate(
         responses: The batch, the same on every rank.
         engine: Of the policy.
         reference: ρ.
-        micro_batch_size: Sequences of one pass, at most.
+        limits: Of one pass.
     """
-    order, passes = cut_into_passes(engine, responses.lengths, micro_batch_size)
+    order, passes = cut_into_passes(engine, responses.lengths, limits)
     rows = [responses.rows(own) for own in passes]
     said = engine.passes.each([partial(_evaluated, engine, each) for each in rows])
     references = reference.logprobs([each.model_inputs() for each in rows])

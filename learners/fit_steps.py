@@ -21,9 +21,10 @@ from learners.comparisons import (
 from learners.config import RewardFitConfig
 from learners.engine import Engine
 from learners.mark_losses import NUM_SUMS, MarkedTokens, MarkLosses
-from learners.passes import cut_into_passes
+from learners.passes import ANY_NUMBER, cut_into_passes
 from protocol.fits import Comparison, FitRequest
 from reward_service.batching import check_sequences
+from reward_service.buckets import BatchLimits
 
 
 class FitSteps:
@@ -34,7 +35,7 @@ class FitSteps:
         gain: [M], the scale at which it learns.
         request: What it learns.
         config: Rates, batches, seed.
-        sequences_per_pass: Responses in one forward pass on one rank.
+        limits: Of one forward pass on one rank, in responses and their tokens.
         marked: Reads which tokens are marked, where the model has a mark head.
 
     Raises InputError for a sequence that the model cannot take, or a mark outside its response.
@@ -46,7 +47,7 @@ class FitSteps:
         gain: Tensor,
         request: FitRequest,
         config: RewardFitConfig,
-        sequences_per_pass: int,
+        limits: BatchLimits,
         marked: MarkedTokens | None = None,
     ) -> None:
         check_sequences(engine.module, candidate_sequences(request.comparisons))
@@ -60,8 +61,13 @@ class FitSteps:
         size = config.batch_size if self._is_refit else config.warm_batch_size
         self._total = self._epochs * -(-len(self._comparisons) // size)
         widest = max(len(each.candidate_token_ids) for each in self._comparisons)
-        self._per_pass = max(1, sequences_per_pass // widest)
-        self._sizes = [_padded_tokens(each) for each in self._comparisons]
+        per_pass = max(1, limits.max_sequences // widest)
+        self._limits = BatchLimits(max_tokens=limits.max_tokens, max_sequences=per_pass)
+        # One of few candidates may be padded to the length of another's many.
+        is_bounded = limits.max_tokens < ANY_NUMBER
+        self._sizes = [
+            _padded_tokens(each, widest if is_bounded else None) for each in self._comparisons
+        ]
         self._counts = self._learning_counts(len(gain))
         self._batches = self._drawn(size)
         self._marks = None
@@ -133,7 +139,7 @@ class FitSteps:
         present = torch.cat([torch.ones(len(indices)), torch.zeros(filling)])
         indices = torch.cat([indices, indices[:1].expand(filling)])
         sizes = torch.tensor([self._sizes[index] for index in indices.tolist()])
-        _, passes = cut_into_passes(engine, sizes, self._per_pass)
+        _, passes = cut_into_passes(engine, sizes, self._limits)
         runs = [
             partial(self._losses, indices[rows], present[rows], present.sum()) for rows in passes
         ]
@@ -174,8 +180,13 @@ class FitSteps:
         return raw, values
 
 
-def _padded_tokens(comparison: Comparison) -> int:
-    """Return the tokens of all candidates, each with its prompt and padded to the longest."""
+def _padded_tokens(comparison: Comparison, candidates: int | None = None) -> int:
+    """Return the tokens of all candidates, each with its prompt and padded to the longest.
+
+    Args:
+        comparison: That one.
+        candidates: How many to count; None: those it has.
+    """
     responses = comparison.candidate_token_ids
     longest = max(len(response) for response in responses)
-    return len(responses) * (len(comparison.prompt_token_ids) + longest)
+    return (candidates or len(responses)) * (len(comparison.prompt_token_ids) + longest)

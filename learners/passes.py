@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from learners.config import DeepSpeedConfig
 from learners.engine import Engine
 from reward_service.buckets import BatchLimits, buckets
 
+ANY_NUMBER = 2**62
+"""More tokens than any pass has."""
 
-def cut_into_passes(engine: Engine, lengths: Tensor, max_rows: int) -> tuple[Tensor, list[Tensor]]:
+
+def pass_limits(config: DeepSpeedConfig) -> BatchLimits:
+    """Return how large one pass of an engine may be on one rank."""
+    tokens = config.micro_batch_tokens
+    return BatchLimits(
+        max_tokens=ANY_NUMBER if tokens is None else tokens, max_sequences=config.micro_batch_size
+    )
+
+
+def cut_into_passes(
+    engine: Engine, lengths: Tensor, limits: BatchLimits
+) -> tuple[Tensor, list[Tensor]]:
     """Return the rows of a batch by length, and this rank's rows of each pass.
 
     Every rank gets as many passes as the others, each of as many rows. In the order of the first,
@@ -17,12 +31,13 @@ def cut_into_passes(engine: Engine, lengths: Tensor, max_rows: int) -> tuple[Ten
     Args:
         engine: Knows this rank and how many there are.
         lengths: [B] tokens, B a multiple of the ranks.
-        max_rows: Of one pass on one rank; fewer where passes go side by side and some would lack.
+        limits: Of one pass on one rank; fewer rows where passes go side by side and some would
+            lack.
     """
     order = lengths.argsort(stable=True)
     # W rows at a time, of which each rank takes one.
     longest = lengths[order][engine.world_size - 1 :: engine.world_size]
-    most = engine.passes.rows_of_a_pass(len(longest), max_rows)
-    limits = BatchLimits(max_tokens=2**62, max_sequences=most)
+    most = engine.passes.rows_of_a_pass(len(longest), limits.max_sequences)
+    limits = BatchLimits(max_tokens=limits.max_tokens, max_sequences=most)
     own = engine.share(order)
     return order, [own[units] for units in buckets(longest.tolist(), limits)]

@@ -29,7 +29,7 @@ from learners.kl_control import KLController
 from learners.losses import policy_loss, value_loss
 from learners.minibatches import check_size, minibatches
 from learners.parting import Parting
-from learners.passes import cut_into_passes
+from learners.passes import cut_into_passes, pass_limits
 from learners.policy_model import PolicyModel
 from learners.policy_weights import PolicyWeights
 from learners.ppo_metrics import (
@@ -89,7 +89,7 @@ class PPOLearner:
     ) -> None:
         kl.check_batch(ppo.batch_size)
         self._ppo = ppo
-        self._micro_batch_size = learner.micro_batch_size
+        self._pass_limits = pass_limits(learner)
         self._total_episodes = total_episodes
         self._publisher = publisher
         self._seed = seed
@@ -112,7 +112,7 @@ class PPOLearner:
         )
         self._weights = PolicyWeights(self._engine, folder, adapters_travel=adapters_travel)
         self._pretraining = Pretraining(
-            pretraining, ppo.ptx, self._engine, learner.micro_batch_size, seed
+            pretraining, ppo.ptx, self._engine, self._pass_limits, seed
         )
         self._probe = single(probe_token_ids).to(self._engine.device)
         self._store = store
@@ -176,7 +176,7 @@ class PPOLearner:
         self._checkpoints.keep_if_due(self._position(), batch.reward_version)
         pays_marks = self._ppo.mark_coefficient > 0
         responses = collate(batch.rollouts, needs_marks=pays_marks).to(self._engine.device)
-        evaluation = evaluate(responses, self._engine, self._reference, self._micro_batch_size)
+        evaluation = evaluate(responses, self._engine, self._reference, self._pass_limits)
         kl = measured_kl(responses, evaluation.reference_logprobs)
         beta = self._kl.for_batch(float(kl.mean()))
         targets = make_targets(responses, evaluation, self._ppo, beta)
@@ -354,7 +354,7 @@ class PPOLearner:
         """
         num_tokens = responses.mask[minibatch].sum()
         lengths = responses.lengths[minibatch]
-        _, passes = cut_into_passes(self._engine, lengths, self._micro_batch_size)
+        _, passes = cut_into_passes(self._engine, lengths, self._pass_limits)
 
         def loss_of(own: Tensor) -> tuple[Tensor, Tensor]:
             rows = responses.rows(own)

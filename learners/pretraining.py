@@ -25,6 +25,7 @@ from learners.engine import Engine
 from protocol.errors import BundleCorrupt, ConfigError
 from protocol.files import flush, reading, writing
 from protocol.seeds import derived_seed
+from reward_service.buckets import BatchLimits
 
 NUM_SUMS = 5
 """Sums that each pass of an optimizer step tells; pretraining text's is the last."""
@@ -116,7 +117,7 @@ class Pretraining:
         blocks: The text; None: there is none, and nothing is done.
         config: How much of it each step takes, and what for.
         engine: Trains a PolicyModel, which is ρ as yet: its loss is what later ones are held to.
-        micro_batch_size: Blocks of one pass, at most.
+        limits: Of one pass.
         seed: Of the order of the blocks.
 
     Every rank makes one, and calls every method in the same order. Raises ConfigError where there
@@ -128,7 +129,7 @@ class Pretraining:
         blocks: PretrainingBlocks | None,
         config: PtxConfig,
         engine: Engine,
-        micro_batch_size: int,
+        limits: BatchLimits,
         seed: int,
     ) -> None:
         if blocks is None and config.coefficient > 0:
@@ -136,7 +137,7 @@ class Pretraining:
         self._given = blocks
         self._config = config
         self._engine = engine
-        self._micro_batch_size = micro_batch_size
+        self._limits = limits
         self._order = BlockOrder(0 if blocks is None else len(blocks.train), seed)
         self._reference_loss = 0.0 if blocks is None else self._held_out_loss()
 
@@ -158,7 +159,7 @@ class Pretraining:
             return []
         count = self._config.examples_per_episode * num_episodes
         own = self._engine.share(self._order.taken(num_steps * count, count))
-        most = self._engine.passes.rows_of_a_pass(len(own), self._micro_batch_size)
+        most = self._rows_of_a_pass(len(own), self._blocks.train)
         return [partial(self._added, rows, count) for rows in own.split(most)]
 
     def metrics(self) -> dict[str, float]:
@@ -186,10 +187,14 @@ class Pretraining:
         # Ranks take as many passes each: where blocks lack, the first come again, for nothing.
         count = -(-len(blocks) // engine.world_size) * engine.world_size
         own = engine.share(torch.arange(count))
-        most = engine.passes.rows_of_a_pass(len(own), self._micro_batch_size)
+        most = self._rows_of_a_pass(len(own), blocks)
         passes = [partial(self._counted, rows) for rows in own.split(most)]
         total = torch.stack(engine.passes.each(passes)).sum()
         return float(engine.summed(total)) / len(blocks)
+
+    def _rows_of_a_pass(self, num_rows: int, blocks: Tensor) -> int:
+        """Return how many of so many blocks go through one pass on this rank."""
+        return self._engine.passes.rows_of_a_pass(num_rows, self._limits.rows_of(blocks.shape[1]))
 
     def _added(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Return what blocks add to a minibatch's loss, and what the pass tells."""

@@ -22,6 +22,7 @@ from learners.fit_steps import FitSteps
 from learners.fresh_models import FreshModels
 from learners.judging import Judgement, foretold, judge
 from learners.mark_losses import MarkedTokens
+from learners.passes import pass_limits
 from learners.reward_state import digest_of
 from protocol.errors import InputError, NotFinite, ResourceError, VersionError
 from protocol.fault_points import reach
@@ -292,8 +293,8 @@ class RewardTrainer:
             self._refit = None
 
     def _steps(self, engine: Engine, gain: Tensor, request: FitRequest) -> FitSteps:
-        size = self._deepspeed.micro_batch_size
-        return FitSteps(engine, gain, request, self._config, size, self._marked)
+        limits = pass_limits(self._deepspeed)
+        return FitSteps(engine, gain, request, self._config, limits, self._marked)
 
     def _keep(self, kind: FitKind) -> _Kept:
         """Keep what a fit may spoil. A warm update moves the live model; a refit makes another."""

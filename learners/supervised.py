@@ -17,6 +17,7 @@ from learners.agreement import on_all
 from learners.config import DeepSpeedConfig, SupervisedConfig
 from learners.engine import Engine
 from learners.language_model import save_language_model
+from learners.passes import pass_limits
 from protocol.errors import InputError
 from protocol.ports import FolderStore
 from protocol.tokenizing import PolicyTokenizer
@@ -64,7 +65,7 @@ class SupervisedLearner:
         self, language_model: Any, config: SupervisedConfig, deepspeed: DeepSpeedConfig
     ) -> None:
         self._config = config
-        self._micro_batch_size = deepspeed.micro_batch_size
+        self._pass_limits = pass_limits(deepspeed)
         self._model_config = language_model.config
         self._engine = Engine(NextTokenLoss(language_model), deepspeed)
 
@@ -124,7 +125,8 @@ class SupervisedLearner:
         """Add up the gradients of this rank's share of a batch; return the batch's loss."""
         engine = self._engine
         own = engine.share(indices)
-        most = engine.passes.rows_of_a_pass(len(own), self._micro_batch_size)
+        of_one_length = self._pass_limits.rows_of(blocks.shape[1])
+        most = engine.passes.rows_of_a_pass(len(own), of_one_length)
 
         def loss_of(rows: Tensor) -> tuple[Tensor, Tensor]:
             of_rows = () if counted is None else (counted[rows],)

@@ -22,6 +22,10 @@ class BatchLimits:
     max_sequences: int
     """Sequences of a pass, e.g. 128."""
 
+    def rows_of(self, tokens: int) -> int:
+        """Return how many sequences a pass takes at most whose longest has so many tokens."""
+        return max(1, min(self.max_sequences, self.max_tokens // tokens))
+
 
 def buckets(lengths: Sequence[int], limits: BatchLimits) -> list[list[int]]:
     """Split indices into passes within the limits, shortest sequences first.
@@ -33,8 +37,7 @@ def buckets(lengths: Sequence[int], limits: BatchLimits) -> list[list[int]]:
     costs, starts = np.zeros(len(order) + 1, dtype=np.int64), np.zeros(len(order) + 1, dtype=int)
     for end, index in enumerate(order, start=1):
         longest = lengths[index]  # lengths only rise, so a pass that ends here is padded to it
-        most = max(1, min(limits.max_sequences, limits.max_tokens // longest))
-        first = max(0, end - most)
+        first = max(0, end - limits.rows_of(longest))
         through = costs[first:end] + np.arange(end - first, 0, -1) * longest + PASS_TOKENS
         starts[end] = first + through.argmin()
         costs[end] = through.min()

@@ -79,6 +79,8 @@ def _of_engine(section: str) -> Callable[[RunConfig], Iterator[Proposal]]:
         for rows in dict.fromkeys((config.micro_batch_size // 2, config.micro_batch_size // 4, 1)):
             if 0 < rows < config.micro_batch_size:
                 yield {f"{section}.micro_batch_size": rows}
+        if config.micro_batch_tokens is not None:
+            yield {f"{section}.micro_batch_tokens": config.micro_batch_tokens // 2}
         if section == "learner" and run.ppo.critic == "separate":
             yield {"ppo.critic": "shared"}
         if not config.offload_optimizer and run.cluster.gpus_per_learner_rank:

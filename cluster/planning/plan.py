@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.prompts.articles import MAX_PROMPT_TOKENS
 from cluster.config import RunConfig
+from cluster.longest import longest_prompt
 from cluster.planning import problems
 from cluster.planning.disk import on_disk
 from cluster.planning.machine import Device, Machine, placed
@@ -61,7 +61,7 @@ def make_plan(run: RunConfig, models: MetaModels, machine: Machine) -> Plan:
         machine: Where it is to run.
     """
     model_tokens = run.rollouts.max_model_len or models.context_tokens or UNBOUNDED_TOKENS
-    prompt_tokens = _prompt_tokens(run, model_tokens)
+    prompt_tokens = longest_prompt(run.prompts, run.response, model_tokens)
     actors = rollout_actors(run, models, machine.gpu_bytes, model_tokens)
     processes = (
         *learner_ranks(run, models, prompt_tokens),
@@ -90,13 +90,3 @@ def make_plan(run: RunConfig, models: MetaModels, machine: Machine) -> Plan:
         adapters=0 if run.policy_lora is None else models.adapters(run.policy_lora).total,
         prompt_tokens=prompt_tokens,
     )
-
-
-def _prompt_tokens(run: RunConfig, model_tokens: int) -> int:
-    """Return the tokens of the longest prompt."""
-    room = max(1, model_tokens - run.response.max_tokens)
-    if run.prompts.source == "reviews":
-        return min(room, run.prompts.prompt_tokens)
-    if run.prompts.source == "articles":
-        return min(room, MAX_PROMPT_TOKENS)
-    return min(room, run.prompts.max_tokens or room)

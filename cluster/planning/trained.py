@@ -19,6 +19,8 @@ from cluster.planning.transport import (
     shared_copies,
 )
 from learners.config import DeepSpeedConfig
+from learners.passes import pass_limits
+from reward_service.buckets import BatchLimits
 from reward_service.tensor_files import PIECE
 
 PROCESS = 350 * MIB
@@ -48,24 +50,24 @@ def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> lis
     config, kind = run.learner, policy_kind(run)
     policy = models.policy(kind)
     rows = run.ppo.batch_size // run.ppo.minibatches // config.num_ranks
-    shape = PassShape(
-        rows=min(rows, config.micro_batch_size),
-        prompt_tokens=prompt_tokens,
-        response_tokens=run.response.max_tokens,
-    )
-    is_many = rows > config.micro_batch_size or run.ppo.ptx.coefficient > 0
+    limits, response = pass_limits(config), run.response.max_tokens
+    shapes = _shapes(min(rows, limits.max_sequences), limits, prompt_tokens, response)
+    is_many = rows > shapes[0].rows or run.ppo.ptx.coefficient > 0
     has_average = config.ema is not None
     states = model_states(policy, config, has_many_passes=is_many, has_average=has_average)
 
     def peak() -> int:
-        of_responses = models.policy_step(
-            kind,
-            shape,
-            config.dtype,
-            checkpointing=config.gradient_checkpointing,
-            gradients_are_new=states.gradients_are_new,
-        )
-        return max(of_responses, _text_pass(run, models, rows, states.gradients_are_new))
+        of_responses = [
+            models.policy_step(
+                kind,
+                shape,
+                config.dtype,
+                checkpointing=config.gradient_checkpointing,
+                gradients_are_new=states.gradients_are_new,
+            )
+            for shape in shapes
+        ]
+        return max(*of_responses, _text_pass(run, models, rows, states.gradients_are_new))
 
     gpus = run.cluster.gpus_per_learner_rank
     # Beside adapters ρ is the weights that they leave as they are.
@@ -94,6 +96,27 @@ def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> lis
     ]
 
 
+def _shapes(
+    rows: int, limits: BatchLimits, prompt_tokens: int, response_tokens: int
+) -> list[PassShape]:
+    """Return the passes of which one is the largest: of the longest prompts, and of most rows.
+
+    Where tokens bound a pass more rows go through one whose prompts are short.
+
+    Args:
+        rows: Sequences of one pass at most.
+        limits: What else bounds it.
+        prompt_tokens: Of the longest prompt.
+        response_tokens: Of the longest response.
+    """
+    found = []
+    for tokens in (prompt_tokens, 1):
+        most = min(rows, limits.rows_of(tokens + response_tokens))
+        found.append(PassShape(rows=most, prompt_tokens=tokens, response_tokens=response_tokens))
+    longest, shortest = found
+    return found if shortest.rows > longest.rows else [longest]
+
+
 def _text_pass(run: RunConfig, models: MetaModels, rows: int, gradients_are_new: bool) -> int:
     """Return what the largest pass over pretraining text holds; 0 where there is none.
 
@@ -107,10 +130,11 @@ def _text_pass(run: RunConfig, models: MetaModels, rows: int, gradients_are_new:
     if run.pretraining is None:
         return 0
     is_trained_on = ptx.coefficient > 0
-    most = ptx.examples_per_episode * rows if is_trained_on else config.micro_batch_size
+    of_one_pass = pass_limits(config).rows_of(run.pretraining.block_tokens)
+    most = ptx.examples_per_episode * rows if is_trained_on else of_one_pass
     return models.text_pass(
         policy_kind(run),
-        min(most, config.micro_batch_size),
+        min(most, of_one_pass),
         run.pretraining.block_tokens,
         config.dtype,
         checkpointing=config.gradient_checkpointing,
@@ -127,10 +151,10 @@ def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int)
         return []
     config, candidates = run.reward_trainer, run.labels.num_candidates
     reward = models.reward(run.reward_model)
-    per_pass = max(1, config.micro_batch_size // candidates)
+    tokens, limits = prompt_tokens + run.response.max_tokens, pass_limits(config)
+    per_pass = max(1, limits.rows_of(tokens) // candidates)
     largest = max(run.reward_fit.batch_size, run.reward_fit.warm_batch_size)
     per_step = -(-largest // config.num_ranks)
-    tokens = prompt_tokens + run.response.max_tokens
     shape = PassShape(
         rows=candidates * min(per_pass, per_step),
         prompt_tokens=prompt_tokens,

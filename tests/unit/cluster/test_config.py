@@ -13,6 +13,9 @@ from protocol.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 
+FROM_A_FILE: dict[str, Any] = {"prompts": {"source": "jsonl", "path": "prompts.jsonl"}}
+FEW_TOKENS: dict[str, Any] = {"learner": {"micro_batch_tokens": 100}}
+
 
 def test_a_batch_that_the_ranks_cannot_share_is_refused() -> None:
     content = {
@@ -42,6 +45,31 @@ def test_the_faces_may_not_have_one_port() -> None:
         load_config(ROOT / "cluster/demo.toml", ports)
     free = ("cluster.http_port=0", "cluster.reward_port=0")
     assert load_config(ROOT / "cluster/demo.toml", free).cluster.reward_port == 0
+
+
+@pytest.mark.parametrize(
+    ("sections", "complaint"),
+    [
+        # 8 of a prompt and 24 of a response, and of each of four candidates.
+        ({"learner": {"micro_batch_tokens": 31}}, "learner.micro_batch_tokens 31 .* the 32 tokens"),
+        ({"reward_trainer": {"micro_batch_tokens": 127}}, "the 128 tokens of 4 candidates"),
+        (
+            {"rollouts": {"max_model_len": 300}, **FROM_A_FILE, **FEW_TOKENS},
+            "the 300 tokens of the longest prompt and response, .* make it 300 or more",
+        ),
+        ({"prompts": {**FROM_A_FILE["prompts"], "max_tokens": 90}, **FEW_TOKENS}, "the 114 tokens"),
+        ({"pretraining": {"block_tokens": 200}, **FEW_TOKENS}, r"200 tokens of a \[pretraining\]"),
+    ],
+)
+def test_a_pass_holds_at_least_the_longest_sequence(
+    sections: dict[str, Any], complaint: str
+) -> None:
+    content = {"people": ["ann"], "prompts": {}, "policy": {"path": "model"}, "labels": {}}
+    with pytest.raises(ConfigError, match=complaint):
+        parse_config({**content, **sections}, "test")
+    just = {"learner": {"micro_batch_tokens": 32}, "reward_trainer": {"micro_batch_tokens": 128}}
+    parse_config({**content, **just}, "test")
+    parse_config({**content, **FROM_A_FILE, **FEW_TOKENS}, "test")  # how long, the model says
 
 
 def devices(transport: str, per_actor: float, per_rank: float) -> dict[str, object]:

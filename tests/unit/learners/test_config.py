@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from learners.config import BaseModelConfig, DeepSpeedConfig, PPOConfig
+from learners.config import BaseModelConfig, DeepSpeedConfig, FromScratchConfig, PPOConfig
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,10 @@ from learners.config import BaseModelConfig, DeepSpeedConfig, PPOConfig
         (lambda: DeepSpeedConfig(offload_optimizer=True), "zero_stage 1, 2 or 3"),
         (lambda: BaseModelConfig(width=100, heads=3), "not a multiple of heads"),
         (lambda: BaseModelConfig(context_tokens=32), "over context_tokens"),
+        (
+            lambda: BaseModelConfig(engine=FromScratchConfig(micro_batch_tokens=63)),
+            "engine.micro_batch_tokens 63 is less than training.block_tokens 64",
+        ),
         (lambda: PPOConfig.model_validate({"clip_rnage": 0.1}), "clip_rnage"),
     ],
 )

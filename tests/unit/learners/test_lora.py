@@ -22,6 +22,7 @@ from learners.targets import Evaluation
 from protocol.errors import InputError
 from protocol.messages import PolicyVersion
 from reward_service.adapters import base_parameters
+from reward_service.buckets import BatchLimits
 from reward_service.bundle import write_bundle
 from reward_service.config import LoRAConfig
 from tests.support import learner_inputs as inputs
@@ -71,7 +72,7 @@ def as_an_actor(policy: PolicyVersion, folder: Path) -> dict[str, Tensor]:
 
 def evaluated(learner: PPOLearner, step: int) -> Evaluation:
     responses = collate(inputs.experience_batch(step).rollouts)
-    return evaluate(responses, learner._engine, learner._reference, micro_batch_size=3)
+    return evaluate(responses, learner._engine, learner._reference, BatchLimits(max_tokens=64, max_sequences=3))
 
 
 @pytest.mark.parametrize("critic", ["shared", "separate"])

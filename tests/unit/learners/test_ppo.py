@@ -17,12 +17,15 @@ from learners.config import KLConfig
 from learners.ppo import PPOLearner
 from protocol.errors import ConfigError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, Score
+from reward_service.buckets import BatchLimits
 from tests.support import learner_inputs as inputs
 from tests.support.messages import weights_path
 from tests.support.metric_proofs import proves
 from tests.support.plain_learners import PlainPPO
 from tests.support.policy_learner import policy_learner
 from tests.support.present import present
+
+ONE_PASS = BatchLimits(max_tokens=2**20, max_sequences=64)
 
 
 def on_policy(learner: PPOLearner, batch: ExperienceBatch) -> ExperienceBatch:
@@ -151,7 +154,7 @@ def test_responses_of_unlike_lengths_are_trained_on_in_passes_of_like_ones(
     batch = inputs.experience_batch(0)
     lengths = [len(each.rollout.token_ids) for each in batch.rollouts]
     assert len(set(lengths)) > 2
-    learner._micro_batch_size = 64
+    learner._pass_limits = ONE_PASS
 
     def step(pass_tokens: int) -> tuple[dict[str, float], int]:
         monkeypatch.setattr("reward_service.buckets.PASS_TOKENS", pass_tokens)
@@ -170,6 +173,32 @@ def test_responses_of_unlike_lengths_are_trained_on_in_passes_of_like_ones(
     assert few_tokens < 0.9 * many_tokens
     for name in ("policy/loss", "policy/value_loss", "policy/grad_norm", "policy/entropy"):
         assert many[name] == pytest.approx(one[name], rel=1e-4, abs=1e-6), name
+
+
+def test_passes_of_few_tokens_take_the_same_step(
+    learner: PPOLearner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To float error, and none holds more; those of whole batches would."""
+    batch, most = inputs.experience_batch(0), 12
+    learner.keep()
+
+    def step(limits: BatchLimits) -> tuple[dict[str, float], list[torch.Size]]:
+        learner._pass_limits = limits
+        shapes: list[torch.Size] = []
+        hook = learner._engine.module.register_forward_pre_hook(
+            lambda _, inputs: shapes.append(inputs[0].shape)
+        )
+        learner.restore(0)
+        report = present(learner.step(replace(batch, step=learner._version)))
+        hook.remove()
+        return report.metrics, shapes
+
+    whole, large = step(ONE_PASS)
+    cut, small = step(BatchLimits(max_tokens=most, max_sequences=64))
+    assert max(shape.numel() for shape in small) <= most < max(shape.numel() for shape in large)
+    assert max(shape[1] for shape in small) > most // 2, "a long one has a pass of its own"
+    for name in ("policy/loss", "policy/value_loss", "policy/grad_norm", "policy/entropy"):
+        assert cut[name] == pytest.approx(whole[name], rel=1e-4, abs=1e-6), name
 
 
 def test_the_penalty_is_of_the_kl_that_moves_the_coefficient(learner: PPOLearner) -> None:

@@ -126,7 +126,24 @@ def test_no_pass_has_more_blocks_than_a_micro_batch(
     sizes: list[int] = []
     learner._engine.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     learner.step(inputs.experience_batch(0))
-    assert max(sizes) == learner._micro_batch_size == 3
+    assert max(sizes) == learner._pass_limits.max_sequences == 3
+
+
+def test_no_pass_has_more_blocks_than_its_tokens_allow(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_two_blocks = inputs.engine_config(1, 0, micro_batch_tokens=16)
+    learner = policy_learner(model_folder, tmp_path, monkeypatch, learner=of_two_blocks, **MIX)
+    sizes: list[int] = []
+    learner._engine.module.register_forward_pre_hook(
+        lambda _, inputs: sizes.append(inputs[0].numel())
+    )
+    report = present(learner.step(inputs.experience_batch(0)))
+    assert max(sizes) == 16
+    other = policy_learner(model_folder, tmp_path / "other", monkeypatch, **MIX)
+    wanted = present(other.step(inputs.experience_batch(0))).metrics
+    for name in ("policy/loss", "policy/ptx_loss", "policy/pretraining_loss", "policy/grad_norm"):
+        assert report.metrics[name] == pytest.approx(wanted[name], rel=1e-4, abs=1e-6), name
 
 
 def test_a_separate_critic_is_run_over_one_token_of_a_pass_over_text(

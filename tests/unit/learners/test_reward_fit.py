@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from torch import Tensor
 
 from learners.comparisons import candidate_sequences, comparison_losses
-from learners.config import PPOConfig, RewardFitConfig
+from learners.config import LearnerConfig, PPOConfig, RewardFitConfig
 from learners.judging import judge
 from learners.policy_model import PolicyModel
 from learners.reward_fit import RewardTrainer
@@ -21,10 +22,14 @@ from reward_service.batching import raw_scores
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig
+from reward_service.reward_model import RewardModel
 from tests.support import learner_inputs as inputs
 from tests.support.architectures import save_architecture
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import present
+
+
+REQUEST = inputs.fit_request(count=16)
 
 
 @pytest.fixture
@@ -38,6 +43,7 @@ def make(
     monkeypatch: pytest.MonkeyPatch,
     fit: RewardFitConfig = inputs.REWARD_FIT,
     model: RewardModelConfig = inputs.REWARD_MODEL,
+    engine: LearnerConfig | None = None,
 ) -> RewardTrainer:
     monkeypatch.setattr("learners.reward_fit.Engine", PlainEngine)
     ticks = iter(range(100))
@@ -45,7 +51,7 @@ def make(
         policy_path=model_folder,
         model=model,
         fit=fit,
-        deepspeed=inputs.engine_config(1, 0),
+        deepspeed=engine or inputs.engine_config(1, 0),
         root=root / "reward",
         reference_sequences=inputs.reference_sequences(),
         clock=lambda: float(next(ticks)),
@@ -70,6 +76,31 @@ def test_served_scores_times_the_scales_are_those_the_labels_were_learned_at(
     assert max(version.learned_scales) > 1.05 * min(version.learned_scales)
     judged = judge(scores * torch.tensor(version.learned_scales), update.comparisons)
     assert judged.loss == pytest.approx(trainer.judge(update.comparisons).loss, rel=1e-5)
+
+
+def test_passes_of_few_tokens_learn_the_same(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where comparisons have unlike numbers of candidates, as these have."""
+    sizes: list[int] = []
+    true_forward = RewardModel.forward
+
+    def seen(self: RewardModel, ids: Tensor, mask: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            sizes.append(ids.numel())
+        scores: Tensor = true_forward(self, ids, mask)
+        return scores
+
+    monkeypatch.setattr(RewardModel, "forward", seen)
+    wide = inputs.engine_config(1, 0, micro_batch_size=64)
+    whole = present(make(model_folder, tmp_path / "a", monkeypatch, engine=wide).fit(REQUEST))
+    largest, most = max(sizes), 48
+    sizes.clear()
+    narrow = inputs.engine_config(1, 0, micro_batch_size=64, micro_batch_tokens=most)
+    cut = present(make(model_folder, tmp_path / "b", monkeypatch, engine=narrow).fit(REQUEST))
+    assert most // 2 < max(sizes) <= most < largest
+    for name in ("reward_model/loss", "reward_model/train_accuracy"):
+        assert cut.metrics[name] == pytest.approx(whole.metrics[name], rel=1e-4), name
 
 
 def test_a_refit_forgets_all_but_its_request(

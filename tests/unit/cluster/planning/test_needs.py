@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.prompts.articles import MAX_PROMPT_TOKENS
-from cluster.planning.models import MetaModels, PolicyKind
+from cluster.planning.models import MetaModels, PassShape, PolicyKind
 from cluster.planning.needs import GIB
 from cluster.planning.plan import make_plan
 from cluster.planning.trained import PROCESS
@@ -139,6 +139,30 @@ def test_blocks_of_text_longer_than_responses_are_the_largest_passes() -> None:
     few = {"batch_size": 16, "minibatches": 4, "ptx": {"coefficient": 1.0}}
     of_one = activations(320, **{**few, "ptx": {"coefficient": 1.0, "examples_per_episode": 1}})
     assert of_one == pytest.approx(activations(320, **few) / 8, rel=0.05)
+
+
+def test_passes_of_fewer_tokens_hold_less_wherever_models_train() -> None:
+    def activations(name: str, **engine: Any) -> int:
+        text = {"block_tokens": 30}
+        run = config(learner=engine, reward_trainer=engine, pretraining=text)
+        return named(make_plan(run, MODELS, machine()), name).model["activations"]
+
+    for name, share in (("learner rank 0", 0.5), ("reward trainer rank 0", 1.0)):
+        whole = activations(name, micro_batch_size=64)
+        assert activations(name, micro_batch_size=64, micro_batch_tokens=64 * 32) == whole
+        # Scores are normalised in passes of their own, without gradients.
+        assert activations(name, micro_batch_size=64, micro_batch_tokens=128) < share * whole
+
+
+def test_more_rows_of_short_prompts_may_be_the_largest_pass() -> None:
+    """24 of 32 tokens are a response's, and those of a pass are more where prompts are short."""
+    most = PassShape(rows=2, prompt_tokens=1, response_tokens=24)
+    run = config(learner={"micro_batch_tokens": 50})
+    rank = named(make_plan(run, MODELS, machine()), "learner rank 0").model
+    held = MODELS.policy_step(
+        PolicyKind(), most, "float32", checkpointing=False, gradients_are_new=False
+    )
+    assert rank["activations"] >= held
 
 
 def test_a_refit_beside_the_live_reward_is_a_second_model_in_training() -> None:
