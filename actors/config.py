@@ -62,7 +62,8 @@ class RolloutConfig(Settings):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Type of the engine's weights. float32 agrees with the learner to about 1e-6 nats."""
     kv_cache_gib: float = Field(default=0.25, ge=0, le=1_000_000)
-    """KV cache an engine takes, GiB; 0 leaves it to `gpu_memory_utilization`."""
+    """KV cache an engine takes, GiB; 0: what `gpu_memory_utilization` leaves, as vLLM measures it
+    on a GPU of the engine's own, and as `andon plan` counts it on one that it shares."""
     max_model_len: int | None = Field(default=None, ge=2, le=100_000_000)
     """Longest prompt + response, tokens; None takes the model's own context."""
     max_num_seqs: int = Field(default=128, ge=1, le=1_000_000)

@@ -34,11 +34,36 @@ def check_kv_cache(
     one_sequence = num_blocks * block_size * bytes_per_token
     if wanted < one_sequence:
         raise ResourceError(
-            f"rollouts.kv_cache_gib = {kv_cache_gib} holds no sequence of {context_length} tokens: "
-            f"give at least {one_sequence / GIB:.4f}, or lower rollouts.max_model_len"
+            f"a KV cache of {kv_cache_gib:g} GiB holds no sequence of {context_length} tokens: "
+            f"give rollouts.kv_cache_gib at least {one_sequence / GIB:.4f}, or lower "
+            "rollouts.max_model_len"
         )
     if free_bytes is not None:
         check_free_memory(kv_cache_gib, 1, free_bytes)
+
+
+def cache_beside_others(device_bytes: int, share: float, beside_cache: int) -> int:
+    """Return the bytes of an engine's KV cache on a device on which others come and go.
+
+    vLLM cannot measure it there: what others take while it starts it takes for its own, and what
+    they free ends it.
+
+    Args:
+        device_bytes: All memory of the device.
+        share: The engine's part of it, `rollouts.gpu_memory_utilization`.
+        beside_cache: What the engine takes beside its cache.
+
+    Raises:
+        ResourceError: Its part is not even that much.
+    """
+    own = int(share * device_bytes)
+    if own <= beside_cache:
+        raise ResourceError(
+            f"rollouts.gpu_memory_utilization = {share} of a GPU of {device_bytes / GIB:.1f} GiB "
+            f"is {own / GIB:.1f}, and an engine takes {beside_cache / GIB:.1f} beside its KV "
+            "cache: raise it, or set rollouts.kv_cache_gib"
+        )
+    return own - beside_cache
 
 
 def check_free_memory(kv_cache_gib: float, num_caches: int, free_bytes: int) -> None:

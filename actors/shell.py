@@ -37,6 +37,7 @@ class RolloutActorShell:
         seed: int,
         open_store: OpenStore = FoldersHere,
         rests: bool = False,
+        beside_cache: int | None = None,
     ) -> None:
         """Take the settings; `start` does the work.
 
@@ -48,13 +49,22 @@ class RolloutActorShell:
             seed: Of draws without a seed of their own; no two actors may share it.
             open_store: How this actor reaches the policy's folder.
             rests: Whether it will be asked to rest.
+            beside_cache: Bytes of a shared device, as the engine takes it.
         """
         set_engine_environment(os.environ, config)
         from actors.vllm_engine import VllmEngine
 
+        engine = VllmEngine(
+            Path(policy_path),
+            config,
+            seed=seed,
+            open_store=open_store,
+            rests=rests,
+            beside_cache=beside_cache,
+        )
         self._worker = RolloutWorker(
             actor_id,
-            VllmEngine(Path(policy_path), config, seed=seed, open_store=open_store, rests=rests),
+            engine,
             response,
             config,
             clock=time.time,

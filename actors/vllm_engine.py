@@ -20,7 +20,7 @@ from actors.end_tokens import model_end_ids
 from actors.engine import Sample
 from actors.literal_path import literal_path
 from actors.liveness import while_alive
-from actors.memory import GIB, check_kv_cache
+from actors.memory import GIB, cache_beside_others, check_kv_cache
 from actors.tokenizer import load_tokenizer
 from actors.vllm_plugin import SAFETENSORS_BACKEND
 from actors.weights import Weights, transfer_info
@@ -57,6 +57,7 @@ class VllmEngine:
         seed: int,
         open_store: OpenStore = FoldersHere,
         rests: bool = False,
+        beside_cache: int | None = None,
     ) -> None:
         """Take the settings; `start` does the work.
 
@@ -66,12 +67,15 @@ class VllmEngine:
             seed: Of the draws without one of their own; no two actors may share it.
             open_store: How this process reaches the folder.
             rests: Whether its memory is allocated so that `rest` frees it, which takes CUDA.
+            beside_cache: Bytes that it takes of a shared device beside its KV cache, see
+                `cache_beside_others`; None: the device is its own, or there is none.
         """
         self._fetch = lambda: open_store().fetch(model)
         self._model = model
         self._config = config
         self._seed = seed
         self._rests = rests
+        self._beside_cache = beside_cache
         self._is_resting = False
         self._llm: AsyncLLM | None = None
         self._tokenizer: PolicyTokenizer | None = None
@@ -289,7 +293,7 @@ class VllmEngine:
             enable_sleep_mode=self._rests,
             max_model_len=config.max_model_len,
             max_num_seqs=config.max_num_seqs,
-            kv_cache_memory_bytes=int(config.kv_cache_gib * GIB) or None,
+            kv_cache_memory_bytes=self._cache_bytes(),
             gpu_memory_utilization=config.gpu_memory_utilization,
             enforce_eager=config.enforce_eager,
             tensor_parallel_size=config.tensor_parallel_size,
@@ -306,6 +310,16 @@ class VllmEngine:
             skip_tokenizer_init=True,
             use_tqdm_on_load=False,
         )
+
+    def _cache_bytes(self) -> int | None:
+        """Return the size of the KV cache; None leaves it to vLLM, which measures it."""
+        from vllm.platforms import current_platform
+
+        config = self._config
+        if config.kv_cache_gib or self._beside_cache is None:
+            return int(config.kv_cache_gib * GIB) or None
+        device_bytes = current_platform.get_device_total_memory()
+        return cache_beside_others(device_bytes, config.gpu_memory_utilization, self._beside_cache)
 
     def _check_device(self) -> None:
         import torch
@@ -326,6 +340,7 @@ class VllmEngine:
         import torch
 
         model, parallel = vllm_config.model_config, vllm_config.parallel_config
+        cache = vllm_config.cache_config
         numbers_per_token = (
             2  # key and value
             * model.get_num_layers(parallel)
@@ -333,9 +348,9 @@ class VllmEngine:
             * model.get_head_size()
         )
         check_kv_cache(
-            self._config.kv_cache_gib,
+            self._config.kv_cache_gib or (cache.kv_cache_memory_bytes or 0) / GIB,
             context_length=self._context_length,
-            block_size=vllm_config.cache_config.block_size,
+            block_size=cache.block_size,
             bytes_per_token=numbers_per_token * model.dtype.itemsize,
             free_bytes=None if torch.cuda.is_available() else psutil.virtual_memory().available,
         )

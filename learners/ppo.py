@@ -111,9 +111,7 @@ class PPOLearner:
             else FrozenCopy(folder, self._engine, learner)
         )
         self._weights = PolicyWeights(self._engine, folder, adapters_travel=adapters_travel)
-        self._pretraining = Pretraining(
-            pretraining, ppo.ptx, self._engine, self._pass_limits, seed
-        )
+        self._pretraining = Pretraining(pretraining, ppo.ptx, self._engine, self._pass_limits, seed)
         self._probe = single(probe_token_ids).to(self._engine.device)
         self._store = store
         self._checkpoints = AgreedCheckpoints(checkpoint_root, learner, self._engine, store)

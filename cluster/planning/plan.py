@@ -13,6 +13,7 @@ from cluster.planning.models import MetaModels
 from cluster.planning.needs import OnDisk, Process
 from cluster.planning.problems import Problem
 from cluster.planning.serving import (
+    longest_read,
     reward_replicas,
     rollout_actors,
     sequence_bytes,
@@ -20,9 +21,6 @@ from cluster.planning.serving import (
 )
 from cluster.planning.trained import learner_ranks, reward_trainer_ranks
 from cluster.planning.transport import shared_copies, version_bytes
-
-UNBOUNDED_TOKENS = 2_048
-"""Tokens of the longest sequence where neither config nor model bounds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +58,7 @@ def make_plan(run: RunConfig, models: MetaModels, machine: Machine) -> Plan:
         models: Of the run's ρ.
         machine: Where it is to run.
     """
-    model_tokens = run.rollouts.max_model_len or models.context_tokens or UNBOUNDED_TOKENS
+    model_tokens = longest_read(run, models)
     prompt_tokens = longest_prompt(run.prompts, run.response, model_tokens)
     actors = rollout_actors(run, models, machine.gpu_bytes, model_tokens)
     processes = (

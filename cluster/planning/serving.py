@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cluster.config import RunConfig
 from cluster.planning.models import BYTES, MetaModels
-from cluster.planning.needs import GIB, MIB, Process
+from cluster.planning.needs import GIB, MIB, Kind, Process, more
 from cluster.planning.trained import CONTEXT, PROCESS, WORKSPACES
 from cluster.planning.transport import loading_copies
 
@@ -18,6 +18,8 @@ BLOCK_TOKENS = 16
 """Tokens of a block of the KV cache."""
 LOGITS_COPIES = 3
 """Logits of a batch, their logarithms and their probabilities, all in float32."""
+UNBOUNDED_TOKENS = 2_048
+"""Tokens of the longest sequence where neither config nor model bounds it."""
 SMALL_PROCESSES = {
     "driver": 400 * MIB,
     "label queue": 250 * MIB,
@@ -29,6 +31,11 @@ SMALL_PROCESSES = {
 }
 """Memory of the parts that hold no model. [own: of the demo, and somewhat more]"""
 SIMULATED_LABELER = 60 * MIB
+
+
+def longest_read(run: RunConfig, models: MetaModels) -> int:
+    """Return the tokens of the longest sequence that an engine takes."""
+    return run.rollouts.max_model_len or models.context_tokens or UNBOUNDED_TOKENS
 
 
 def rollout_actors(
@@ -44,34 +51,38 @@ def rollout_actors(
         model_tokens: Of the longest sequence.
     """
     config, gpus = run.rollouts, run.cluster.gpus_per_actor
-    split, in_turns = config.tensor_parallel_size, run.cluster.colocation == "turns"
-    weights = BYTES[config.dtype] * models.language_model.total // split
-    longest = min(model_tokens, BATCHED_TOKENS)
-    read = models.reading(BATCHED_TOKENS // longest, longest, config.dtype)
-    logits = 4 * LOGITS_COPIES * config.max_num_seqs * models.vocabulary
-    library = CONTEXT + WORKSPACES + (0 if config.enforce_eager else GRAPHS) if gpus else 0
+    in_turns = run.cluster.colocation == "turns"
+    beside = beside_cache(run, models, model_tokens)
     cache = int(config.kv_cache_gib * GIB)
     if not cache and gpus:
         own = int(config.gpu_memory_utilization * device_bytes)
-        cache = max(0, own - weights - max(read, logits) - library)
+        cache = max(0, own - sum(beside.values()))
+    waiting = beside["weights"] if in_turns else 0  # on the host, while an engine rests
     return [
         Process(
             name=f"rollout actor {index}",
             part="rollout actor",
             gpus=gpus,
-            model={
-                "weights": weights,
-                "activations": max(read, logits),
-                "kv_cache": cache,
-                "copies": adding_bytes(run, models),
-                "library": library,
-            },
-            # In turns its weights wait on the host while it rests.
-            host=ENGINE_PROCESSES + loading_copies(run, models) + (weights if in_turns else 0),
+            model=more(beside, kv_cache=cache, copies=adding_bytes(run, models)),
+            host=ENGINE_PROCESSES + loading_copies(run, models) + waiting,
             side="engines" if in_turns else None,
         )
         for index in range(config.num_actors)
     ]
+
+
+def beside_cache(run: RunConfig, models: MetaModels, model_tokens: int) -> dict[Kind, int]:
+    """Return what an engine takes of each of its devices beside its KV cache, all the time."""
+    config = run.rollouts
+    longest = min(model_tokens, BATCHED_TOKENS)
+    read = models.reading(BATCHED_TOKENS // longest, longest, config.dtype)
+    logits = 4 * LOGITS_COPIES * config.max_num_seqs * models.vocabulary
+    library = CONTEXT + WORKSPACES + (0 if config.enforce_eager else GRAPHS)
+    return {
+        "weights": BYTES[config.dtype] * models.language_model.total // config.tensor_parallel_size,
+        "activations": max(read, logits),
+        "library": library if run.cluster.gpus_per_actor else 0,
+    }
 
 
 def adding_bytes(run: RunConfig, models: MetaModels) -> int:

@@ -20,6 +20,7 @@ from cluster.loops.fleet import RolloutFleet
 from cluster.loops.parts import Parts
 from cluster.loops.turns import LearnerInTurns, Turns
 from cluster.run_folder import RunFolder
+from cluster.starting.engine_memory import beside_cache_bytes
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
 from cluster.starting.keeping import on_this_node
 from cluster.starting.part_stops import PartStops
@@ -227,7 +228,7 @@ class Placement:
     ) -> RemoteLearner:
         """Start the learner and the rollout actors, in turns one after the other.
 
-        The learner rests then, for engines measure at their start what memory is free.
+        The learner rests then, for vLLM begins no engine whose share of the device is not free.
         """
         of_ranks, of_actors = await reserve_policy(self._config, self._reserve)
         if self._turns is not None:
@@ -242,6 +243,7 @@ class Placement:
 
     async def _start_actors(self, seats: Seats, prepared: Awaitable[None]) -> None:
         config = self._config.rollouts
+        beside_cache = await asyncio.to_thread(beside_cache_bytes, self._config)
 
         def spawned(index: int, number: int) -> Remote[RolloutActorShell]:
             actor_id, seed = self._actor_ids[index], self._config.run.seed
@@ -255,6 +257,7 @@ class Placement:
                 derived_seed(seed, f"rollouts after {number}" if number else "rollouts", index),
                 open_store=self._open_store,
                 rests=self._turns is not None,
+                beside_cache=beside_cache,
             )
 
         self._rollout_actors = RolloutActors(config.num_actors, spawned, self._restarts)

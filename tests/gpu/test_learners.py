@@ -1,4 +1,7 @@
-"""The three learners on a GPU: what they come to is what plain PyTorch comes to on the CPU."""
+"""The three learners on a GPU: what they come to is what plain PyTorch comes to on the CPU.
+
+Also with the optimizer on the host.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,9 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU; there is none"),
 ]
 
-FLOAT32 = ("0", "2", "3")
-BFLOAT16 = ("0-bfloat16", "1-bfloat16", "2-bfloat16", "3-bfloat16")
+FLOAT32 = ("0", "2", "3", "offloaded-2", "offloaded-3")
+BFLOAT16 = ("0-bfloat16", "1-bfloat16", "2-bfloat16", "3-bfloat16", "offloaded-2-bfloat16")
+RESUMED = ("2", "offloaded-2", "offloaded-2-bfloat16", "offloaded-3")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def test_supervised(ran: Path, model: Path, engine: str) -> None:
     assert_near(learned, trained.state_dict(), engine)
 
 
-@pytest.mark.parametrize("engine", ["0", "2", "0-bfloat16", "2-bfloat16"])
+@pytest.mark.parametrize("engine", ["0", "2", "0-bfloat16", "2-bfloat16", "offloaded-2"])
 def test_going_back_is_exact(model: Path, tmp_path: Path, engine: str) -> None:
     run_ranks(
         1, model, tmp_path, (engine,), module="tests.support.checkpoint_ranks", accelerator="cuda"
@@ -74,6 +78,15 @@ def test_going_back_is_exact(model: Path, tmp_path: Path, engine: str) -> None:
     step_0, _, step_2, step_3, *repeated = told["steps"]
     assert step_2["sha256"] != step_3["sha256"]
     assert repeated == [step_2, step_3, step_0, step_2, step_2]
+
+
+@pytest.mark.parametrize("engine", RESUMED)
+def test_another_engine_goes_on_bit_for_bit(model: Path, tmp_path: Path, engine: str) -> None:
+    run_ranks(
+        1, model, tmp_path, (engine,), module="tests.support.resumed_ranks", accelerator="cuda"
+    )
+    told = read(tmp_path / f"{engine}.json")
+    assert told["resumed"] == {count: told["through"][int(count) :] for count in ("2", "5")}
 
 
 def close(value: float, engine: str) -> Any:

@@ -1,4 +1,7 @@
-"""Learner and engines on one GPU in turns: what rests leaves it, and comes back as it was."""
+"""Learner and engines on one GPU in turns: what rests leaves it, and comes back as it was.
+
+A whole run of both is in `test_runs.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,6 @@ from tests.integration.test_learners_resting import ENGINES
 from tests.support.engine_contract import PROMPT, EngineContract
 from tests.support.engine_environment import engine_environment
 from tests.support.learner_ranks import run_ranks
-from tests.support.run_process import RunProcess, save_inputs
 from tests.support.tiny_model import save_tiny_model
 
 if TYPE_CHECKING:
@@ -114,29 +116,3 @@ class TestRestingEngine(EngineContract, of="VllmEngine"):
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
         content: bytes = save({name: x.clone() for name, x in shaken.state_dict().items()})
         return content
-
-
-# ── a run ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_run_whose_learner_and_engines_take_turns(tmp_path: Path) -> None:
-    """Its engine's cache and its learner's step would fit beside each other; it is the order."""
-    save_inputs(tmp_path)
-    settings = (
-        'labelers=[{name = "robot", seconds_per_label = 0.05}]',
-        "cluster.colocation=turns",
-        "cluster.gpus_per_actor=0.25",
-        "cluster.gpus_per_learner_rank=0.25",
-        "run.max_policy_lag=0",
-        "learner.zero_stage=2",
-        "rollouts.num_actors=1",
-        "rollouts.kv_cache_gib=0.25",
-    )
-    run = RunProcess(tmp_path, tmp_path / "run-1", settings, {"DS_ACCELERATOR": "cuda"})
-    try:
-        assert run.wait() == 0, run.output
-        summary = json.loads((run.folder.report / "summary.json").read_text())
-        assert summary["episodes"] == 64
-        assert summary["logprob_mismatch_max"] <= 1e-3
-    finally:
-        run.kill()

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from actors.config import ResponseConfig, RolloutConfig
+from actors.memory import GIB
 from actors.response import end_rule
 from actors.weights import Weights
 from actors.worker import RolloutWorker
@@ -296,6 +297,35 @@ async def test_an_engine_that_is_to_rest_is_built_so(
     built = engine._engine_args().create_engine_config()
     assert built.model_config.enable_sleep_mode is rests
     assert built.model_config.sleep_mode_backend == "cumem"
+
+
+async def test_an_engine_that_shares_its_gpu_is_told_its_cache(
+    environment: None, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By vLLM's own config, so that it measures nothing where others load meanwhile."""
+    from vllm.platforms import current_platform
+
+    from actors.vllm_engine import VllmEngine
+
+    monkeypatch.setattr(type(current_platform), "get_device_total_memory", lambda _: 20 * GIB)
+    config = RolloutConfig(kv_cache_gib=0, gpu_memory_utilization=0.25)
+
+    def told(beside_cache: int | None, **changes: object) -> int | None:
+        changed = config.model_copy(update=changes)
+        engine = VllmEngine(tiny_model, changed, seed=0, beside_cache=beside_cache)
+        built = engine._engine_args().create_engine_config()
+        given: int | None = built.cache_config.kv_cache_memory_bytes
+        return given
+
+    assert told(2 * GIB) == 3 * GIB
+    assert told(2 * GIB, kv_cache_gib=0.5) == GIB // 2
+    assert told(None) is None
+    crowded = VllmEngine(tiny_model, config, seed=0, beside_cache=6 * GIB)
+    with pytest.raises(ResourceError, match=r"of a GPU of 20\.0 GiB is 5\.0, .* 6\.0 beside"):
+        await crowded.start()
+    scarce = VllmEngine(tiny_model, config, seed=0, beside_cache=5 * GIB - 2**10)
+    with pytest.raises(ResourceError, match="holds no sequence of 64 tokens"):
+        await scarce.start()
 
 
 async def test_a_missing_model_is_named(environment: None, tmp_path: Path) -> None:

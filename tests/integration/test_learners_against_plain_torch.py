@@ -1,6 +1,4 @@
-"""1 and 2 gloo ranks, ZeRO 0, 2 and 3, 1 and 3 threads, the optimizer on the host: all agree with
-plain PyTorch.
-"""
+"""Ranks, ZeRO stages, threads, the optimizer on the host: all agree with plain PyTorch."""
 
 from __future__ import annotations
 

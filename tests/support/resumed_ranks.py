@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from learners.config import LearnerConfig
 from learners.engine import Engine, join_ranks, leave_ranks
@@ -36,14 +37,16 @@ def main(rank: int, world_size: int, port: int, out: Path, engines: list[str]) -
 
 def handed_on(world_size: int, name: str) -> dict[str, object]:
     config = inputs.named_engine(world_size, name)
-    first, kept, through = made(config), {}, []
+    first = made(config)
+    kept: dict[int, dict[str, Tensor]] = {}
+    through: list[str] = []
     for number in range(NUM_STEPS):
         if number in HANDED_ON:
             kept[number] = first.snapshot()
         take_step(first, number)
         through.append(state_of(first))
     first.close()
-    resumed = {}
+    resumed: dict[int, list[str]] = {}
     for count, state in kept.items():
         other = made(config)
         other.restore(state)

@@ -2,49 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
-from transformers import GPT2Config
 
-from benchmarks.learner_lengths import PROMPT_TOKENS
-from cluster.config import RunConfig
-from cluster.planning.models import MetaModels
-from cluster.planning.needs import MIB
-from cluster.planning.trained import CONTEXT, learner_ranks
+from tests.support.recorded_memory import Measured, measured
 
-RESULTS = Path(__file__).parents[4] / "docs" / "results.md"
-HEADING = "| weights | type | `gradient_checkpointing` | needed, MiB | peak, MiB |"
 BOUND = 0.02
 """Largest error of the plan, as a share of the peak."""
-SHAPES = {
-    "17 M": {"vocab_size": 131_072, "n_embd": 128, "n_layer": 2, "n_head": 2},
-    "355 M": {"vocab_size": 50_257, "n_embd": 1_024, "n_layer": 24, "n_head": 16},
-}
-ROWS = {"17 M": 1, "355 M": 8}
-TOKENS = 1_024
-
-
-@dataclass(frozen=True)
-class Measured:
-    weights: str
-    dtype: str
-    checkpointing: bool
-    peak: int
-
-
-def measured() -> list[Measured]:
-    lines = RESULTS.read_text(encoding="utf-8").splitlines()
-    start = next(n for n, line in enumerate(lines) if line.startswith(HEADING))
-    found = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        weights, dtype, checkpointing, _, peak, *_ = (x.strip() for x in line.strip("|").split("|"))
-        mib = int(peak.replace(",", ""))
-        found.append(Measured(weights, dtype, checkpointing == "yes", mib * MIB))
-    return found
 
 
 def test_four_measurements_are_on_record() -> None:
@@ -53,25 +16,4 @@ def test_four_measurements_are_on_record() -> None:
 
 @pytest.mark.parametrize("row", measured(), ids=lambda each: f"{each.weights}-{each.dtype}")
 def test_the_plan_agrees_with_what_was_measured(row: Measured) -> None:
-    shape = GPT2Config(
-        n_positions=TOKENS + PROMPT_TOKENS,
-        activation_function="gelu_pytorch_tanh",
-        **SHAPES[row.weights],
-    )
-    rows = ROWS[row.weights]
-    run = RunConfig.model_validate(
-        {
-            "people": ["ann"],
-            "run": {"episodes": 1024},
-            "policy": {"path": "model"},
-            "prompts": {"source": "reviews", "prompt_tokens": PROMPT_TOKENS},
-            "response": {"max_tokens": TOKENS},
-            "rollouts": {"requests_per_call": 1},
-            "ppo": {"batch_size": rows, "minibatches": 1},
-            "learner": {"dtype": row.dtype, "gradient_checkpointing": row.checkpointing},
-            "cluster": {"gpus_per_learner_rank": 1, "gpus_per_actor": 1},
-        }
-    )
-    (rank,) = learner_ranks(run, MetaModels(shape), PROMPT_TOKENS)
-    # What PyTorch has allocated knows nothing of CUDA's own context.
-    assert rank.on_device - CONTEXT == pytest.approx(row.peak, rel=BOUND)
+    assert row.planned() == pytest.approx(row.peak, rel=BOUND)
