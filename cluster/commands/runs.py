@@ -36,10 +36,18 @@ seed_option = click.option(
     show_default=True,
     help="Of sampling, training and asking.",
 )
+ledger_option = click.option(
+    "--ledger",
+    metavar="URL",
+    help="Keep the labels in a database on a server: postgresql://USER@HOST:PORT/DATABASE, without "
+    "a password. The same as --set labels.ledger_url=URL. Default: the config's, or "
+    "RUN/ledger.sqlite.",
+)
 
 
 @click.command()
 @folder_option
+@ledger_option
 @seed_option
 @click.option(
     "--mode",
@@ -50,7 +58,9 @@ seed_option = click.option(
 )
 @set_option
 @one_line_errors
-def demo(folder: Path | None, seed: int, mode: str, overrides: tuple[str, ...]) -> None:
+def demo(
+    folder: Path | None, ledger: str | None, seed: int, mode: str, overrides: tuple[str, ...]
+) -> None:
     """Run the whole system on generated reviews, with simulated labelers, and report.
 
     Needs no GPU, no account and no download: a small base model is trained first (and kept for the
@@ -61,7 +71,7 @@ def demo(folder: Path | None, seed: int, mode: str, overrides: tuple[str, ...]) 
     from cluster.run import run_to_end
 
     path = Path(__file__).parents[1] / "demo.toml"
-    chosen = (f"run.seed={seed}", f"run.mode={mode}", *overrides)
+    chosen = (f"run.seed={seed}", f"run.mode={mode}", *_ledger_at(ledger), *overrides)
     run_to_end(load_config(path, chosen), folder)
 
 
@@ -69,10 +79,15 @@ def demo(folder: Path | None, seed: int, mode: str, overrides: tuple[str, ...]) 
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("settings", metavar="[KEY=VALUE]...", nargs=-1)
 @folder_option
+@ledger_option
 @set_option
 @one_line_errors
 def run(
-    config: Path, settings: tuple[str, ...], folder: Path | None, overrides: tuple[str, ...]
+    config: Path,
+    settings: tuple[str, ...],
+    folder: Path | None,
+    ledger: str | None,
+    overrides: tuple[str, ...],
 ) -> None:
     """Run the CONFIG file, on this machine or on the Ray cluster that RAY_ADDRESS names.
 
@@ -81,7 +96,19 @@ def run(
     from cluster.config_file import load_config
     from cluster.run import run_to_end
 
-    run_to_end(load_config(config, (*overrides, *settings)), folder)
+    run_to_end(load_config(config, (*_ledger_at(ledger), *overrides, *settings)), folder)
+
+
+def _ledger_at(url: str | None) -> tuple[str, ...]:
+    """Return the settings that put a run's ledger at this URL.
+
+    Raises InputError, which shows nothing of it, where it is none or may hold a password.
+    """
+    if url is None:
+        return ()
+    from label_queue.ledger_place import url_of
+
+    return (f"labels.ledger_url={url_of(url, '--ledger')}",)
 
 
 @click.command()
