@@ -40,6 +40,9 @@ class ClusterConfig(Settings):
     for a token. None: the pages are found at loopback alone."""
     trusted_proxies: tuple[ProxyAddress, ...] = LOOPBACK_PROXIES
     """Addresses of proxies that are believed on how a request came; by default this machine's."""
+    wait_for_nodes_s: float | None = Field(default=None, ge=0, le=31_536_000)
+    """How long parts wait for nodes with room for them, e.g. for a cluster that scales by itself;
+    None: an hour on a Ray cluster, and a minute on this machine alone, where none come."""
     object_store_gib: float = Field(default=0.25, ge=0.075, le=1_000_000)
     """Shared memory for a private session's object store. Ray takes no less than 75 MiB."""
     store: Store = OBJECT_STORE

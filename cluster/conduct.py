@@ -121,6 +121,7 @@ async def conduct(
             settle=sink.settle,
         )
         watch = Watch(config, folder, journal, display, memory)
+        session.nodes.show_by(watch.waits_for_nodes)
         recorder = stack.enter_context(_open_recorder(config, folder))
 
         policy_path = await starting_policy_folder(config, cache)
@@ -139,7 +140,9 @@ async def conduct(
             watch.show("preparing the base model")
             async with asyncio.TaskGroup() as group:
                 group.create_task(_open_hub(hub))
-                making = group.create_task(made_starting_policy(config, policy_path, whereabouts))
+                making = group.create_task(
+                    made_starting_policy(config, policy_path, whereabouts, session.nodes)
+                )
             folder.update_state(base_model_s=making.result())
             watch.show("starting actors, learner, reward service and label queue")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from actors.prompts.corpora import corpus
 from cluster.config import RunConfig
 from cluster.run_folder import write_json
+from cluster.starting.nodes import NodeWait
 from cluster.starting.policy_source import policy_folder
 from cluster.starting.ranks import RankGroup, on_bundle, place
 from learners.config import BaseModelConfig
@@ -20,6 +21,7 @@ from protocol.ports import OpenStore
 from protocol.remote import spawn
 
 MADE_FILE = "made.json"
+BASE_MODEL_LEARNER = "the base model's learner"
 ADDED: dict[str, dict[str, object]] = {
     "": {"texts": "reviews"},
     "training": {"whole_texts": False, "loss_after": ""},
@@ -46,7 +48,7 @@ async def starting_policy_folder(config: RunConfig, cache: Path) -> Path:
 
 
 async def made_starting_policy(
-    config: RunConfig, folder: Path, open_store: OpenStore
+    config: RunConfig, folder: Path, open_store: OpenStore, nodes: NodeWait
 ) -> float | None:
     """Return once the starting policy is there, with the seconds its making took, now or before.
 
@@ -58,6 +60,7 @@ async def made_starting_policy(
         config: The resolved config.
         folder: What `starting_policy_folder` returned.
         open_store: How whoever makes one reaches that folder.
+        nodes: Whoever makes one waits for a node by it.
     """
     recipe = config.base_model
     if recipe is None:
@@ -65,7 +68,7 @@ async def made_starting_policy(
     if (made := _made(folder)) is not None:
         return float(made["seconds"])
     started = time.monotonic()
-    loss = await _train(config, recipe, folder, open_store)
+    loss = await _train(config, recipe, folder, open_store, nodes)
     seconds = time.monotonic() - started
     note_made(folder, seconds=seconds, loss=loss)
     return seconds
@@ -97,15 +100,20 @@ def _made(folder: Path) -> dict[str, float] | None:
 
 
 async def _train(
-    config: RunConfig, recipe: BaseModelConfig, folder: Path, open_store: OpenStore
+    config: RunConfig,
+    recipe: BaseModelConfig,
+    folder: Path,
+    open_store: OpenStore,
+    nodes: NodeWait,
 ) -> float:
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     texts = await asyncio.to_thread(corpus, recipe.texts, recipe.num_texts, recipe.seed)
     resources = {"CPU": config.cluster.cpus_per_part}
-    group = await place([resources] * recipe.engine.num_ranks, "PACK", "the base model's learner")
+    bundles = [resources] * recipe.engine.num_ranks
+    group = await place(bundles, "PACK", BASE_MODEL_LEARNER, nodes)
     ranks = RankGroup(
         [
-            spawn(SupervisedRank, "the base model's learner", on_bundle(group, rank, resources))(
+            spawn(SupervisedRank, BASE_MODEL_LEARNER, on_bundle(group, rank, resources))(
                 rank=rank, config=recipe, open_store=open_store
             )
             for rank in range(recipe.engine.num_ranks)
@@ -116,6 +124,7 @@ async def _train(
     loss = await ranks.ask(SupervisedRank.start, host, port, texts, folder)
     await ranks.ask(SupervisedRank.stop)
     ranks.end(group)
+    nodes.forget(BASE_MODEL_LEARNER)
     return loss
 
 

@@ -367,7 +367,8 @@ class Placement:
             token_digest=self._reward_token(),
             open_store=self._open_store,
         )
-        handle = await self._session.deploy(build, "reward", self._session.reward_prefix)
+        prefix = self._session.reward_prefix
+        handle = await self._session.deploy(build, "reward", prefix, config.replicas)
         return connect(handle, announcer, config, self._config.run.seed)
 
     def _reward_token(self) -> str | None:
@@ -385,7 +386,8 @@ class Placement:
     async def _reserve(
         self, count: int, resources: dict[str, float], strategy: str, what: str
     ) -> PlacementGroup:
-        group = await place([resources] * count, strategy, f"{count} {what}")
+        bundles, nodes = [resources] * count, self._session.nodes
+        group = await place(bundles, strategy, f"{count} {what}", nodes)
         self._removals.callback(remove_placement_group, group)
         return group
 

@@ -16,6 +16,7 @@ from ray.util.placement_group import (
 )
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from cluster.starting.nodes import NodeWait
 from cluster.supervision.deadlines import answered_within
 from learners.shell import Rank
 from protocol.errors import AndonError, PartFailed, ResourceError
@@ -25,7 +26,6 @@ AnyRank = TypeVar("AnyRank", bound=Rank)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PLACEMENT_TIMEOUT_S = 60.0
 PLACEMENT_POLL_S = 0.1
 PLACED = "CREATED"
 """Ray's word for a placement group that has its resources."""
@@ -33,29 +33,34 @@ DEATH_IS_TOLD_S = 10.0
 """How long Ray may take to tell of a process that is gone."""
 
 
-async def place(bundles: Sequence[dict[str, float]], strategy: str, what: str) -> PlacementGroup:
+async def place(
+    bundles: Sequence[dict[str, float]], strategy: str, what: str, nodes: NodeWait
+) -> PlacementGroup:
     """Reserve resources for a group of processes.
 
     Args:
         bundles: Resources of each process, e.g. {"CPU": 1.0}.
         strategy: "PACK" near each other, "SPREAD" over the nodes.
-        what: For the error, e.g. "2 rollout actors".
+        what: For people, e.g. "2 rollout actors".
+        nodes: Shows that they wait, and says for how long.
 
     Raises:
-        ResourceError: The cluster has no room for them.
+        ResourceError: The cluster had no room for them all that time.
     """
     group = placement_group(list(bundles), strategy=strategy)
+    asked = nodes.ask(what, bundles)
     try:
         # Not `group.ready()`: that starts a process there, which takes its time on a busy machine.
-        async with asyncio.timeout(PLACEMENT_TIMEOUT_S):
-            while placement_group_table(group)["state"] != PLACED:  # noqa: ASYNC110 -- Ray tells no event
-                await asyncio.sleep(PLACEMENT_POLL_S)
-    except TimeoutError as error:
+        while (table := placement_group_table(group))["state"] != PLACED:
+            nodes.placed(asked, sum(map(bool, table["bundles_to_node_id"].values())))
+            if nodes.is_over(asked):
+                raise ResourceError(nodes.lack(asked))
+            await asyncio.sleep(PLACEMENT_POLL_S)
+    except (ResourceError, asyncio.CancelledError):
+        nodes.forget(what)
         remove_placement_group(group)
-        raise ResourceError(
-            f"no room on the cluster for {what} ({bundles[0]} each): it has "
-            f"{ray.available_resources()}; lower the number of processes or add nodes"
-        ) from error
+        raise
+    nodes.placed(asked, len(bundles))
     return group
 
 

@@ -8,12 +8,10 @@ runs may go on there (`cluster.starting.serve_share`).
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import re
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +24,7 @@ from ray import serve
 from cluster.cluster_config import ClusterConfig
 from cluster.starting.environment import cluster_address
 from cluster.starting.folders import ray_temp
+from cluster.starting.nodes import ALONE_S, MEND, ON_A_CLUSTER_S, NodeWait
 from cluster.starting.own_sessions import own_sessions
 from cluster.starting.ports import free_port, no_ray_cluster, url_of
 from cluster.starting.serve_share import (
@@ -36,6 +35,7 @@ from cluster.starting.serve_share import (
     start_serve,
 )
 from cluster.starting.undertaker import Undertaker
+from cluster.starting.unplaced import unplaced_in
 from cluster.supervision.deadlines import START_TIMEOUT_S
 from label_queue.intake.public_address import Site
 from protocol.errors import DeploymentFailed, ResourceError
@@ -47,13 +47,10 @@ SERVE_CALL_S = 10.0
 """What a call to Serve may take that is under way when the session ends."""
 REAP_S = 3.0
 """What the processes of a private session may take to end once its node has."""
-ROOM_TIMEOUT_S = 30.0
-"""How long a deployment may go without room after Serve has first said so, itself after 30 s."""
+SERVE_SAYS_AFTER_S = 30.0
+"""How long a deployment has been without room when Serve first says so."""
 RAY_STARTS = 5
 """How often Ray's node is started where it does not come up within the 30 s that Ray allows it."""
-NOT_SCHEDULED = "to be scheduled"
-"""What Serve's message says of replicas that no node has taken yet, and of no others."""
-FIGURES = re.compile(r"Resources required for each replica: (.*), total resources available: (.*)")
 
 _log = logger_of("session")
 
@@ -73,6 +70,9 @@ class RaySession:
         self.run_id = run_id
         self._num_cpus = num_cpus
         self._address = cluster_address(config.address)
+        limit_s, default_s = config.wait_for_nodes_s, ON_A_CLUSTER_S if self._address else ALONE_S
+        self.nodes = NodeWait(default_s if limit_s is None else limit_s)
+        """What the run waits for that has no place yet."""
         self._share: ServeShare | None = None
         """The run's part in a cluster's Serve; a private session's is all its own."""
         self._undertaker: Undertaker | None = None
@@ -177,7 +177,11 @@ class RaySession:
         )
 
     async def deploy(
-        self, build: Callable[[], serve.Application], name: str, route_prefix: str
+        self,
+        build: Callable[[], serve.Application],
+        name: str,
+        route_prefix: str,
+        num_replicas: int = 1,
     ) -> Any:
         """Build and run a Serve application of this run; return its handle once it is healthy.
 
@@ -185,8 +189,15 @@ class RaySession:
 
         Serve's own wait for that cannot be ended, so it is asked again and again: the end of the
         session waits for the one short call that is under way. A replica may load its model for
-        as long as it takes; one that no node has room for is waited for `ROOM_TIMEOUT_S`, and one
-        that no node has taken though there is room, as on a busy machine, for `START_TIMEOUT_S`.
+        as long as it takes; one that no node has room for is waited for as long as for nodes, and
+        one that no node has taken though there is room, as on a busy machine, for
+        `START_TIMEOUT_S` at least.
+
+        Args:
+            build: Makes it.
+            name: What it is in this run, e.g. "reward".
+            route_prefix: Its path at Serve's front.
+            num_replicas: How many it has.
 
         Raises:
             DeploymentFailed: It could not be started, or the cluster has no room for it.
@@ -196,23 +207,31 @@ class RaySession:
         handle = await loop.run_in_executor(
             self._serve_calls, _begin_deployment, build, app_name, route_prefix
         )
-        short_since: float | None = None
+        began, asked = loop.time(), None
         while True:
             state = await loop.run_in_executor(self._serve_calls, application_state, app_name)
-            if state.status == "RUNNING":
-                return handle
             if state.status == "DEPLOY_FAILED":
                 raise DeploymentFailed(f"{app_name} did not start: {state.message}")
-            waiting = _waiting(state.deployments)
-            if waiting is None:
-                short_since = None
-            elif short_since is None:
-                short_since = loop.time()
-            elif loop.time() - short_since >= _patience(waiting):
-                raise DeploymentFailed(
-                    f"{app_name} waited for room on the cluster, and there is none: {waiting}; "
-                    "lower the number of processes or add nodes"
-                )
+            is_running = state.status == "RUNNING"
+            unplaced = None if is_running else unplaced_in(state.deployments)
+            if unplaced is None and asked is not None:
+                self.nodes.placed(asked, num_replicas)
+                asked = None
+            if is_running:
+                return handle
+            if unplaced is None:
+                pass  # it has its nodes, and loads its model
+            elif asked is None:
+                waited_s = min(loop.time() - began, SERVE_SAYS_AFTER_S)
+                bundles = [unplaced.resources] * num_replicas
+                asked = self.nodes.ask(f"{num_replicas} {name} replicas", bundles, waited_s)
+            else:
+                self.nodes.placed(asked, num_replicas - unplaced.count)
+                if self.nodes.is_over(asked, START_TIMEOUT_S if unplaced.has_room else 0.0):
+                    raise DeploymentFailed(
+                        f"{app_name} waited for room on the cluster, and there is none: "
+                        f"{unplaced.words}; {MEND}"
+                    )
             await asyncio.sleep(DEPLOYMENT_POLL_S)
 
     def _free_pages_port(self) -> int:
@@ -339,29 +358,3 @@ def _begin_deployment(build: Callable[[], serve.Application], name: str, prefix:
         [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
     )
     return handle
-
-
-def _waiting(messages: Iterable[str]) -> str | None:
-    """Return what a deployment waits for that no node has taken, in Serve's words, or None."""
-    for message in messages:
-        if NOT_SCHEDULED in message:
-            _, lead, figures = message.partition("Resources required")
-            return (lead + figures).partition(". Use ")[0] or message
-    return None
-
-
-def _patience(waiting: str) -> float:
-    """Return how long to wait for nodes to take a deployment that waits for this."""
-    found = FIGURES.match(waiting)
-    if found is None:
-        return ROOM_TIMEOUT_S
-    try:
-        required, available = (json.loads(figures) for figures in found.groups())
-    except json.JSONDecodeError:  # Serve does not always know
-        return ROOM_TIMEOUT_S
-    each = required if isinstance(required, list) else [required]
-    names = {name for bundle in each for name in bundle}
-    has_room = all(
-        available.get(name, 0.0) >= sum(bundle.get(name, 0.0) for bundle in each) for name in names
-    )
-    return START_TIMEOUT_S if has_room else ROOM_TIMEOUT_S

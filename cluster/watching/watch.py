@@ -66,6 +66,9 @@ class Watch:
         self._untold: list[tuple[int, float]] = []
         """Policy versions first sampled, and when, that the label queue was not yet told of."""
         self._phase = ""
+        self._nodes = ""
+        """What nodes are waited for, which is told instead of the phase; "" while none are."""
+        self._told = ""
         self._trouble = ""
         self._disk = ""
         """What people must do because the disk is full; "" while it is not."""
@@ -84,14 +87,21 @@ class Watch:
         """Show from now on what keeps people from labelling; "" when nothing does."""
         self._trouble = trouble
 
+    def waits_for_nodes(self, words: str) -> None:
+        """Show from now on, instead of the phase, what nodes are waited for; "" when none are."""
+        self._nodes = words
+        self.show(self._phase)
+
     def show(self, phase: str, note: str = "") -> None:
         """Show the present state under a phase's name; `run.json` tells it to others."""
-        if phase != self._phase:
-            self._phase = phase
-            self._note(activity=phase)
+        self._phase = phase
+        told = self._nodes or phase
+        if told != self._told:
+            self._told = told
+            self._note(activity=told)
         snapshot: dict[str, float | int | str] = {
             **self._journal.latest,
-            "phase": phase,
+            "phase": told,
             "elapsed_s": self._journal.wall_s,
             "episodes_total": self._config.run.episodes,
         }

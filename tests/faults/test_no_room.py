@@ -15,13 +15,11 @@ from cluster.cluster_config import ClusterConfig
 from cluster.starting import session as module
 from protocol.errors import DeploymentFailed
 
-module.ROOM_TIMEOUT_S = 0.5
-
 @serve.deployment(ray_actor_options={"num_cpus": 1000})
 class TooLarge:
     pass
 
-with module.RaySession(ClusterConfig(), "no-room", 1) as session:
+with module.RaySession(ClusterConfig(wait_for_nodes_s=2.0), "no-room", 1) as session:
     try:
         asyncio.run(session.deploy(TooLarge.bind, "large", "/large"))
     except DeploymentFailed as error:

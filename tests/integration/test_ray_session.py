@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cluster.cluster_config import ClusterConfig
-from cluster.supervision.deadlines import START_TIMEOUT_S
+from cluster.starting.unplaced import unplaced_in
 from protocol.errors import DeploymentFailed, ResourceError
 from tests.support.patience import PATIENCE_S
 
@@ -60,7 +60,8 @@ def session() -> RaySession:
     """One on a cluster that was there before: its end touches no process."""
     from cluster.starting.session import RaySession
 
-    return RaySession(ClusterConfig(address="elsewhere:6379"), "run-1", 2)
+    config = ClusterConfig(address="elsewhere:6379", wait_for_nodes_s=0.0)
+    return RaySession(config, "run-1", 2)
 
 
 Install = Callable[[FakeServe], FakeServe]
@@ -123,23 +124,21 @@ SLOW = "DEPLOYING: Deployment 'Replica' has 1 replicas that have taken more than
 
 
 async def test_an_application_without_room_says_what_it_lacks(
-    session: RaySession, install: Install, monkeypatch: pytest.MonkeyPatch
+    session: RaySession, install: Install
 ) -> None:
-    monkeypatch.setattr("cluster.starting.session.ROOM_TIMEOUT_S", 0.0)
     serve = install(FakeServe(NO_ROOM, NO_ROOM))
     serve.may_return.set()
     lacks = (
         r"andon-run-1-labels waited for room .* each replica: \{\"CPU\": 1.0\}, total resources "
-        r"available: \{\"CPU\": 0.0\}; lower"
+        r"available: \{\"CPU\": 0.0\}; .*wait_for_nodes_s"
     )
     with pytest.raises(DeploymentFailed, match=lacks):
         await session.deploy(object, "labels", "/")
 
 
 async def test_a_slow_start_is_waited_for_and_so_is_room_that_comes(
-    session: RaySession, install: Install, monkeypatch: pytest.MonkeyPatch
+    session: RaySession, install: Install
 ) -> None:
-    monkeypatch.setattr("cluster.starting.session.ROOM_TIMEOUT_S", 0.0)
     serve = install(FakeServe(NO_ROOM, SLOW, SLOW, NO_ROOM, "RUNNING"))
     serve.may_return.set()
     assert await session.deploy(object, "reward", "/reward") is HANDLE
@@ -149,9 +148,8 @@ ROOM = NO_ROOM.replace('"CPU": 0.0', '"CPU": 3.0')
 
 
 async def test_where_there_is_room_a_node_that_takes_its_time_is_waited_for(
-    session: RaySession, install: Install, monkeypatch: pytest.MonkeyPatch
+    session: RaySession, install: Install
 ) -> None:
-    monkeypatch.setattr("cluster.starting.session.ROOM_TIMEOUT_S", 0.0)
     serve = install(FakeServe(ROOM, ROOM, ROOM, "RUNNING"))
     serve.may_return.set()
     assert await session.deploy(object, "reward", "/reward") is HANDLE
@@ -170,11 +168,10 @@ async def test_where_there_is_room_a_node_that_takes_its_time_is_waited_for(
 def test_room_is_what_all_that_is_asked_for_finds(
     required: str, available: str, has_room: bool
 ) -> None:
-    from cluster.starting import session as module
-
-    said = f"Resources required for each replica: {required}, total resources available: "
-    patience = module._patience(said + available)
-    assert patience == (START_TIMEOUT_S if has_room else module.ROOM_TIMEOUT_S)
+    figures = f"each replica: {required}, total resources available: {available}. Use `ray"
+    found = unplaced_in(["", f"{NO_ROOM.partition('each replica')[0]}{figures}"])
+    assert found is not None
+    assert (found.count, found.has_room) == (1, has_room)
 
 
 STAYS = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]

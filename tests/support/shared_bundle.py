@@ -14,6 +14,7 @@ import sys
 import ray
 
 from cluster.config_file import parse_config
+from cluster.starting.nodes import ALONE_S, NodeWait
 from cluster.starting.ranks import place
 from cluster.starting.seats import Seats, reserve_policy
 
@@ -36,7 +37,8 @@ async def main() -> None:
         object_store_memory=80 * 2**20,
         log_to_driver=False,
     )
-    await place([{"GPU": 1 / 3}], "PACK", "somebody else")
+    nodes = NodeWait(ALONE_S)
+    await place([{"GPU": 1 / 3}], "PACK", "somebody else", nodes)
     config = parse_config(
         {
             "people": ["ann"],
@@ -56,7 +58,7 @@ async def main() -> None:
     async def reserve(
         count: int, resources: dict[str, float], strategy: str, what: str
     ) -> ray.util.placement_group.PlacementGroup:
-        return await place([resources] * count, strategy, what)
+        return await place([resources] * count, strategy, what, nodes)
 
     learner, actors = await reserve_policy(config, reserve)
     placed = [started(learner, 0), started(actors, 0), started(actors, 1)]

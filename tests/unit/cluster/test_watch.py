@@ -19,6 +19,7 @@ from cluster.run_folder import RunFolder
 from cluster.watching import watch
 from cluster.watching.display import RunDisplay
 from cluster.watching.memory import PeakMemory
+from cluster.watching.status import describe
 from protocol.cord import CordState, Pulled
 from protocol.errors import ActorDied, DiskFull
 from protocol.messages import ActorStats
@@ -174,6 +175,28 @@ async def test_what_an_interrupted_look_did_not_tell_the_next_one_tells(tmp_path
     await watching.look(queue, one_actor)
     recordings.close()
     assert queue.sampled == [(0, 11.0)]
+
+
+def test_nodes_that_are_waited_for_are_told_instead_of_the_phase(tmp_path: Path) -> None:
+    folder, out = RunFolder.create(tmp_path), io.StringIO()
+    content = {"people": ["ann"], "policy": {"path": "model"}, "prompts": {}, "labels": {}}
+    config = parse_config({**content, "run": {"episodes": 5120}}, "test")
+    journal = Journal(Recordings(folder.recordings), MetricsHub([], lambda: 0.0))
+    watching = watch.Watch(
+        config, folder, journal, RunDisplay(Console(file=out, width=300), "demo-1"), PeakMemory()
+    )
+    words = "waiting for nodes: 1 of 3 bundles placed, asked for 2 learner ranks (1 GPU each)"
+    watching.show("preparing the base model")
+    watching.waits_for_nodes(words)
+    watching.show("starting actors")
+    state = {"mode": "online", "seed": 1, "state": "starting", "folder": tmp_path, "metrics": {}}
+    told = describe({**state, **folder.read_state()}, as_json=False)
+    assert f"  now               {words}" in told
+    assert f"] {words} · episodes 0/5120" in out.getvalue()
+    assert "starting actors" not in out.getvalue()
+    watching.waits_for_nodes("")
+    assert folder.read_state()["activity"] == "starting actors"
+    assert "] starting actors" in out.getvalue()
 
 
 @proves("system/restarts")
