@@ -37,6 +37,17 @@ WORKERS = _of(
     },
     {"numOfHosts": COUNT},
 )
+AUTOSCALER = _of(
+    {},
+    {
+        "idleTimeoutSeconds": COUNT,
+        "upscalingMode": {"enum": ["Default", "Aggressive", "Conservative"]},
+        "resources": {"type": "object"},
+        "securityContext": {"type": "object"},
+        "volumeMounts": {"type": "array"},
+    },
+)
+"""Beside its own fields it has those of a container, which Kubernetes' schemas check."""
 CLUSTER = _of(
     {
         "rayVersion": {"type": "string"},
@@ -46,6 +57,7 @@ CLUSTER = _of(
     {
         "authOptions": _of({"mode": {"enum": ["token", "disabled"]}}, {}),
         "enableInTreeAutoscaling": {"type": "boolean"},
+        "autoscalerOptions": AUTOSCALER,
     },
 )
 JOB = _of(

@@ -3,7 +3,8 @@
 Prints its address, adds a node for each line it reads, and ends all of it once its standard input
 is closed. With "dashboard" it has one, to which jobs are submitted, and a second line says where.
 
-With "workers" the head is a third node, and has no room for any part. With "apart" the nodes that
+With "workers" the head is a third node, and has no room for any part; with "later" it is alone at
+first, and has none either. With "apart" the nodes that
 are added share nothing with each other, nor with the head: each has a folder for temporary files
 and a shared memory of its own, in a mount namespace.
 """
@@ -87,8 +88,8 @@ def main(words: list[str]) -> None:
     """Start the nodes, say where, and wait."""
     from ray.cluster_utils import Cluster
 
-    has_dashboard, has_workers, is_apart = (
-        word in words for word in ("dashboard", "workers", "apart")
+    has_dashboard, has_workers, is_alone, is_apart = (
+        word in words for word in ("dashboard", "workers", "later", "apart")
     )
     node = {
         "num_cpus": CPUS_PER_NODE,
@@ -98,7 +99,7 @@ def main(words: list[str]) -> None:
     # Without one of its own, an agent that finds Ray's usual port taken answers no submitted job.
     agent = {"dashboard_agent_listen_port": 0}
     head = {**node, **agent, "include_dashboard": has_dashboard}
-    if has_workers:
+    if has_workers or is_alone:
         head["num_cpus"] = 0
     cluster = Cluster(initialize_head=True, head_node_args=head)
     apart: list[subprocess.Popen[bytes]] = []
@@ -110,7 +111,7 @@ def main(words: list[str]) -> None:
             cluster.add_node(**node)
 
     try:
-        count = 2 if has_workers else 1
+        count = 2 if has_workers else 0 if is_alone else 1
         for _ in range(count):
             add()
         there = cluster.global_state._live_node_ids

@@ -91,7 +91,7 @@ def test_the_end_names_what_was_asked_what_there_is_and_the_key(
         "available_resources": {"CPU": 3.0},
     }
     for name, said in there.items():
-        monkeypatch.setattr(module.ray, name, lambda said=said: said)
+        monkeypatch.setattr(f"ray.{name}", lambda said=said: said)
     asked = desk.wait.ask("2 learner ranks", [RANK, RANK])
     assert desk.wait.lack(asked) == (
         "waited 60 s for nodes with room for 2 learner ranks (1 CPU, 1 GPU each): 0 of 2 bundles "

@@ -66,8 +66,18 @@ def check(manifest: dict[str, Any]) -> None:
     schema = resource_schema(manifest["kind"])
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(manifest, schema)
-    for pod in pods_of(manifest):
+    head, *workers = pods_of(manifest)
+    head["spec"] = {**head["spec"], "containers": [*head["spec"]["containers"], scaler(manifest)]}
+    for pod in (head, *workers):
         kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+
+
+def scaler(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the container of the autoscaler, as KubeRay puts it into the head's pod."""
+    options = cluster_of(manifest)["autoscalerOptions"]
+    own = {"idleTimeoutSeconds", "upscalingMode"}
+    given = {name: value for name, value in options.items() if name not in own}
+    return {"name": "autoscaler", "image": "of-the-head", **given}
 
 
 def test_kuberay_s_manifests_fit_their_schemas(manifest: dict[str, Any]) -> None:
@@ -93,6 +103,8 @@ SPOILS: dict[str, Spoil] = {
     "a misspelt probe": lambda m: head_container(m).update(livenesProbe={}),
     "a probe that asks nothing": lambda m: head_container(m)["startupProbe"].update(http={}),
     "a secret by value": lambda m: head_container(m)["env"][1].update(valueFrom={"secret": "x"}),
+    "an autoscaler's misspelt option": lambda m: cluster_of(m)["autoscalerOptions"].update(idle=1),
+    "an autoscaler's misspelt mount": lambda m: scaler(m)["volumeMounts"][0].update(path="/x"),
     "a resource that is none": lambda m: head_container(m)["resources"].update(cpu="8"),
     "another version": lambda m: m.update(apiVersion="ray.io/v1alpha1"),
 }
@@ -157,6 +169,27 @@ def test_nobody_is_root(manifest: dict[str, Any]) -> None:
         assert own == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
+def test_nodes_come_as_runs_ask_for_them_and_go(manifest: dict[str, Any]) -> None:
+    assert cluster_of(manifest)["enableInTreeAutoscaling"] is True
+    for group in cluster_of(manifest)["workerGroupSpecs"]:
+        assert group["minReplicas"] == group["replicas"] < group["maxReplicas"]
+
+
+def test_the_autoscaler_alone_is_known_to_kubernetes(manifest: dict[str, Any]) -> None:
+    node_provider = ray_file("autoscaler/_private/kuberay/node_provider.py").read_text()
+    own = scaler(manifest)
+    (where,) = (each for each in own["volumeMounts"] if each["name"] == "autoscaler-token")
+    assert f'"{where["mountPath"]}/token"' in node_provider
+    assert own["securityContext"] == head_container(manifest)["securityContext"]
+    head, *_ = pods_of(manifest)
+    (volume,) = (each for each in head["spec"]["volumes"] if each["name"] == where["name"])
+    sources = {name for each in volume["projected"]["sources"] for name in each}
+    assert sources == {"serviceAccountToken", "configMap", "downwardAPI"}
+    for pod in pods_of(manifest):
+        (container,) = pod["spec"]["containers"]
+        assert where["name"] not in {each["name"] for each in container["volumeMounts"]}
+
+
 def test_ray_has_the_gpus_that_kubernetes_gives(manifest: dict[str, Any]) -> None:
     for group, pod in zip(groups_of(manifest), pods_of(manifest), strict=True):
         limits = pod["spec"]["containers"][0]["resources"]["limits"]
@@ -215,8 +248,8 @@ def test_a_job_s_cluster_has_the_gpus_that_its_config_takes() -> None:
         + config.reward_service.replicas * config.cluster.gpus_per_reward_replica
     )
     workers = spec["rayClusterSpec"]["workerGroupSpecs"]
-    there = sum(each["replicas"] * int(each["rayStartParams"]["num-gpus"]) for each in workers)
-    assert there == wanted
+    (node,) = {int(each["rayStartParams"]["num-gpus"]) for each in workers}
+    assert node == wanted
 
 
 # --- ray up, ray job submit --------------------------------------------------------------------
