@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from cluster.colocation import Colocation
+from cluster.listening import OWN_HOST, WithoutTls, check_listening, is_here
 from cluster.stores.config import OBJECT_STORE, Cache, Store
 from cluster.supervision.config import RestartsConfig
 from label_queue.intake.public_address import (
@@ -15,6 +17,7 @@ from label_queue.intake.public_address import (
     ProxyAddress,
     PublicUrl,
 )
+from label_queue.intake.wide_face import Certificate
 from protocol.settings import Settings
 
 Devices = Annotated[float, Field(ge=0, le=1_000)]
@@ -22,13 +25,16 @@ Devices = Annotated[float, Field(ge=0, le=1_000)]
 
 
 class ClusterConfig(Settings):
-    """Where the parts run, and the address of the two HTTP faces."""
+    """Where the parts run, and the addresses of the two HTTP faces."""
 
     address: str | None = None
     """Address of a Ray cluster, HOST:PORT or "auto", of which this machine is a node; None: the one
     RAY_ADDRESS names, else a private session. See docs/cluster.md."""
     http_host: HttpHost = "127.0.0.1"
-    """Address of loopback that both faces listen at; people elsewhere come by `public_url`."""
+    """Address that the labelling face listens at; people elsewhere come by `public_url`. Beyond
+    loopback, e.g. "0.0.0.0", it takes `public_url`, and a certificate or `without_tls`; the run's
+    own programs then come by loopback, and the reward's face stays there. See
+    docs/public_address.md."""
     http_port: int = Field(default=8000, ge=0, le=65535)
     """Port of the labelling pages and their API; 0 takes a free one."""
     reward_port: int = Field(default=0, ge=0, le=65535)
@@ -40,6 +46,14 @@ class ClusterConfig(Settings):
     for a token. None: the pages are found at loopback alone."""
     trusted_proxies: tuple[ProxyAddress, ...] = LOOPBACK_PROXIES
     """Addresses of proxies that are believed on how a request came; by default this machine's."""
+    tls_certificate: str | None = None
+    """PEM file of the certificate with which the labelling face speaks TLS beyond loopback."""
+    tls_key: str | None = None
+    """PEM file of that certificate's private key, without a passphrase."""
+    without_tls: WithoutTls = "refused"
+    """Why the labelling face may speak plain HTTP beyond loopback: tls_is_in_front, at a proxy of
+    `trusted_proxies`, through which alone people come; or network_may_read_tokens, so that
+    `public_url` may be http."""
     wait_for_nodes_s: float | None = Field(default=None, ge=0, le=31_536_000)
     """How long parts wait for nodes with room for them, e.g. for a cluster that scales by itself;
     None: an hour on a Ray cluster, and a minute on this machine alone, where none come."""
@@ -73,6 +87,35 @@ class ClusterConfig(Settings):
     """Seconds a run that is stopped may take: two thirds for the step under way and for saving the
     policy. Then it is ended where it stands, and 4 s after all of it what still runs is killed:
     by default within 20 s, which is less than services are given as a rule."""
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the labelling face listens beyond loopback."""
+        return not is_here(self.http_host)
+
+    @property
+    def own_host(self) -> str:
+        """Address of loopback at which the run's own programs find both faces."""
+        return OWN_HOST if self.is_wide else self.http_host
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What the labelling face speaks TLS with; None: it speaks plain HTTP."""
+        if self.tls_certificate is None or self.tls_key is None:
+            return None
+        return Certificate(chain=Path(self.tls_certificate), key=Path(self.tls_key))
+
+    @model_validator(mode="after")
+    def _nobody_reads_what_is_not_theirs(self) -> Self:
+        check_listening(
+            http_host=self.http_host,
+            public_url=self.public_url,
+            trusted_proxies=self.trusted_proxies,
+            tls_certificate=self.tls_certificate,
+            tls_key=self.tls_key,
+            without_tls=self.without_tls,
+        )
+        return self
 
     @model_validator(mode="after")
     def _faces_have_ports_of_their_own(self) -> Self:

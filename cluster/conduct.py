@@ -129,6 +129,7 @@ async def conduct(
             url=session.url,
             pages_url=session.pages_url,
             reward_url=session.reward_url,
+            http_port=session.http_port,
             policy_path=str(policy_path),
         )
         if config.metrics.prometheus:

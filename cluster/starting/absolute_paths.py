@@ -52,7 +52,7 @@ def _absolute_if_there(text: str, key: str) -> str:
 
 PATHS = (
     *("prompts.path", "pretraining.path", "reward_model.normalisation_path", "ppo.critic_path"),
-    *("guards.anchor_accuracy.path", "run.reward"),
+    *("guards.anchor_accuracy.path", "run.reward", "cluster.tls_certificate", "cluster.tls_key"),
 )
 """Keys of texts that are a path, or "" or None for none; `run.reward` may end in a version."""
 PATHS_OR_IDS = ("policy.path", "prompts.dataset", "pretraining.dataset")

@@ -209,15 +209,16 @@ class Placement:
         return self.labels
 
     async def _start_intake(self) -> None:
-        """Have the labelling face listen at this machine's loopback."""
+        """Have the labelling face listen at this machine's loopback, and where else it is to."""
         session, options = self._session, {**INTAKE_OPTIONS, **on_this_node()}
         self.intake = spawn(IntakeShell, "the intake", options)(
             QUEUE_NAME,
             self._config.labels.intake,
             session.site,
-            host=self._config.cluster.http_host,
-            port=session.http_port,
+            host=self._config.cluster.own_host,
+            port=session.own_port,
             prompt_language=self._config.prompts.shown_language,
+            wide=session.wide_face,
         )
         self._stops.push_async_callback(self.intake.ask, IntakeShell.stop)
         async with started_within(self.intake.who, "listen"):

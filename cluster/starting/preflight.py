@@ -50,11 +50,13 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     if config.base_model is not None:
         check_writable(cache, "the base model's folder", "start from a folder of yours")
     free_port(config.cluster.http_host, config.cluster.http_port)
+    if config.cluster.certificate is not None:
+        config.cluster.certificate.check()
     address = cluster_address(config.cluster.address)
     if address is not None:
         check_ray(address)  # the reward's port is Serve's there, and may be other runs', too
     else:
-        free_port(config.cluster.http_host, config.cluster.reward_port, REWARD_PORT)
+        free_port(config.cluster.own_host, config.cluster.reward_port, REWARD_PORT)
         _check_ledger(RunFolder(folder), config.labels)
         if not config.cluster.gpus_per_actor:
             num_actors = config.rollouts.num_actors

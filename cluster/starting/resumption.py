@@ -212,20 +212,23 @@ def at_the_old_port(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
     programs its reward; but on a cluster that is where its Serve is.
     """
     ports: dict[str, int] = {}
-    faces = [("http_port", "url")]
-    if cluster_address(config.cluster.address) is None:
-        faces.append(("reward_port", "reward_url"))
-    for name, said in faces:
-        at = urlsplit(state.get(said) or "").port
-        if at is None or getattr(config.cluster, name) or at == config.cluster.http_port:
+    cluster = config.cluster
+    # Beyond loopback the pages have another port than the run's own programs.
+    pages = state.get("http_port") or urlsplit(state.get("url") or "").port
+    faces = [("http_port", cluster.http_host, pages)]
+    if cluster_address(cluster.address) is None:
+        reward = urlsplit(state.get("reward_url") or "").port
+        faces.append(("reward_port", cluster.own_host, reward))
+    for name, host, at in faces:
+        if at is None or getattr(cluster, name) or at == cluster.http_port:
             continue
         try:
-            ports[name] = free_port(config.cluster.http_host, at, f"cluster.{name}")
+            ports[name] = free_port(host, at, f"cluster.{name}")
         except ResourceError as error:
             _log.warning(
                 "the run has another address now: pages must be opened anew", why=str(error)
             )
-    return config.model_copy(update={"cluster": config.cluster.model_copy(update=ports)})
+    return config.model_copy(update={"cluster": cluster.model_copy(update=ports)})
 
 
 def after_a_death(config: RunConfig, folder: RunFolder) -> tuple[RunConfig, Resumption | None]:

@@ -13,6 +13,7 @@ import ipaddress
 import logging
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 
 import ray
@@ -89,13 +90,13 @@ class ServeShare:
             )
         self._claim = found
 
-    def join(self, host: str, port: int, not_port: int) -> ServeFront:
+    def join(self, host: str, port: int, taken: Collection[int]) -> ServeFront:
         """Start Serve, or join the one that is there; return where its HTTP front is.
 
         Args:
             host: Address of loopback to listen at.
             port: As the config says; 0 for any.
-            not_port: Not to be taken: the pages'.
+            taken: Ports of the pages.
 
         Raises:
             ResourceError: The front that is there is another's, or at another port.
@@ -104,7 +105,7 @@ class ServeShare:
         with turn(TURN, self._by):
             front = _rediscovered()
             if front is None:
-                start_serve(host, free_reward_port(host, port, not_port))
+                start_serve(host, free_reward_port(host, port, taken))
                 front = serve_front()
                 assert front is not None
                 internal_kv._internal_kv_put(STARTED_BY_US, front.serve_id, namespace=NAMESPACE)
@@ -121,13 +122,13 @@ class ServeShare:
             _end_what_is_over()
 
 
-def free_reward_port(host: str, port: int, not_port: int) -> int:
+def free_reward_port(host: str, port: int, taken: Collection[int]) -> int:
     """Return a port for the reward's face: the config's, or for 0 one that is not the pages'.
 
     Raises as `free_port`.
     """
-    while (found := free_port(host, port, REWARD_PORT)) == not_port:
-        pass  # never for ever: a config cannot name the pages' port
+    while (found := free_port(host, port, REWARD_PORT)) in taken:
+        pass  # never for ever: neither a config nor a session names the pages' ports for it
     return found
 
 

@@ -38,6 +38,7 @@ from cluster.starting.undertaker import Undertaker
 from cluster.starting.unplaced import unplaced_in
 from cluster.supervision.deadlines import START_TIMEOUT_S
 from label_queue.intake.public_address import Site
+from label_queue.intake.wide_face import WideFace
 from protocol.errors import DeploymentFailed, ResourceError
 from protocol.logs import logger_of
 from reward_service.serve_patch import application_state, forget_serve
@@ -85,17 +86,20 @@ class RaySession:
         """Serve's start, which goes on while other parts start."""
         self.http_port = 0
         """Port of the labelling face, once the session is open."""
+        self.own_port = 0
+        """Port at which the run's own programs find it: another where it is beyond loopback."""
         self._reward_front = ""
         """URL of Serve's HTTP front."""
 
     def __enter__(self) -> RaySession:
         self.http_port = self._free_pages_port()
+        self.own_port = self._free_own_port() if self._config.is_wide else self.http_port
         try:
             self._undertaker = Undertaker()
             self._start_ray()
             if self._address is None:
-                host, wanted = self._config.http_host, self._config.reward_port
-                port = free_reward_port(host, wanted, self.http_port)
+                host, wanted = self._config.own_host, self._config.reward_port
+                port = free_reward_port(host, wanted, {self.http_port, self.own_port})
                 self._reward_front = url_of(host, port)
                 self._serving = self._serve_calls.submit(start_serve, host, port)
             else:
@@ -142,7 +146,15 @@ class RaySession:
     @property
     def url(self) -> str:
         """Address of the labelling face, on this machine."""
-        return url_of(self._config.http_host, self.http_port)
+        return url_of(self._config.own_host, self.own_port)
+
+    @property
+    def wide_face(self) -> WideFace | None:
+        """Where the labelling face listens beyond loopback; None: nowhere."""
+        config = self._config
+        if not config.is_wide:
+            return None
+        return WideFace(host=config.http_host, port=self.http_port, certificate=config.certificate)
 
     @property
     def reward_prefix(self) -> str:
@@ -174,6 +186,7 @@ class RaySession:
             run_id=self.run_id,
             public_url=self._config.public_url,
             trusted_proxies=self._config.trusted_proxies,
+            is_behind_tls=self._config.without_tls == "tls_is_in_front",
         )
 
     async def deploy(
@@ -241,13 +254,21 @@ class RaySession:
             pass  # never for ever: a config cannot name one port for both
         return port
 
+    def _free_own_port(self) -> int:
+        """Return a port of loopback for the run's own programs, which is nobody else's."""
+        others = {self.http_port, self._config.reward_port}
+        while (port := free_port(self._config.own_host, 0)) in others:
+            pass
+        return port
+
     def _share_serve(self, address: str) -> None:
         """Join the cluster's Serve; whatever is against it is told before anything else starts."""
         by = f"process {os.getpid()} on {os.uname().nodename}, pages at {self.url}"
         self._share = ServeShare(self.run_id, by)
         self._mind().mind_share(address, self.run_id)
         config = self._config
-        front = self._share.join(config.http_host, config.reward_port, self.http_port)
+        taken = {self.http_port, self.own_port}
+        front = self._share.join(config.own_host, config.reward_port, taken)
         self._reward_front = url_of(front.host, front.port)
 
     def _mind(self) -> Undertaker:

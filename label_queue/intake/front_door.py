@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from label_queue.intake.public_address import NOT_PUBLISHED, Arrival, Site
 from label_queue.intake.refusals import refuse, refuse_route
+from label_queue.intake.wide_face import WIDE
 from protocol.errors import Misdirected
 
 _ARRIVAL = "andon.arrival"
@@ -45,7 +46,7 @@ class FrontDoor:
         request = Request(scope)
         peer = None if request.client is None else request.client.host
         try:
-            arrival = self._site.arrival(request.headers, peer)
+            arrival = self._site.arrival(request.headers, peer, is_wide=WIDE in scope)
             _move(scope, arrival)
         except Misdirected as error:
             await (await refuse(request, error))(scope, receive, send)

@@ -9,6 +9,9 @@ passes requests on to loopback, path and `Host` as they came:
     loopback             yes                    is refused
     another              yes or no              is refused
 
+Where the face listens beyond loopback, what comes in there is public or refused: nobody there is
+this machine, whatever they say.
+
 What a request says of its way (`X-Forwarded-*`, `Forwarded`, `Via`) only ever takes from it: that
 it came through a proxy makes it no local one, whoever says so. A proxy that is trusted may also
 give the host in `X-Forwarded-Host` instead of `Host`, and is believed when it says that a request
@@ -27,7 +30,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 
 from protocol.errors import Misdirected
-from protocol.loopback import is_at_loopback, is_loopback
+from protocol.loopback import is_at_loopback
 
 LOOPBACK_PROXIES = ("127.0.0.0/8", "::1")
 """Proxies that are believed on a request's way by default: those of this machine."""
@@ -88,18 +91,22 @@ class Site:
     """As `check_public_url` takes it; None: loopback is all there is."""
     trusted_proxies: Sequence[str] = LOOPBACK_PROXIES
     """Addresses and networks of the proxies whose word on a request's way is taken."""
+    is_behind_tls: bool = False
+    """Whether what comes in beyond loopback is read only where one of them says that it came by
+    TLS."""
 
     @property
     def session_cookie(self) -> str:
         """Name of the session's cookie; cookies know no port, so each run has a name of its own."""
         return f"andon_session_{self.run_id}" if self.run_id else "andon_session"
 
-    def arrival(self, headers: Headers, peer: str | None) -> Arrival:
+    def arrival(self, headers: Headers, peer: str | None, *, is_wide: bool = False) -> Arrival:
         """Judge a request.
 
         Args:
             headers: All of them.
             peer: Address of whoever opened the connection.
+            is_wide: Whether it came in where others than this machine come, too.
 
         Raises:
             Misdirected: It came to an address that is not the run's.
@@ -110,10 +117,12 @@ class Site:
         if self.public_url is not None:
             public = _public(self.public_url)
             if _without_default_port(host, public.scheme) == public.authority:
-                if _only(said, "x-forwarded-proto") not in (None, public.scheme):
+                scheme = _only(said, "x-forwarded-proto")
+                is_unsaid = scheme is None and not (is_wide and self.is_behind_tls)
+                if scheme != public.scheme and not is_unsaid:
                     raise Misdirected(f"come by {public.scheme}: this is read at {public.origin}")
                 return public
-        if is_at_loopback(host) and not is_forwarded:
+        if is_at_loopback(host) and not (is_forwarded or is_wide):
             return Arrival(is_public=False, origin=f"http://{host}", prefix="")
         raise Misdirected(self._mend(host, is_forwarded=is_forwarded))
 
@@ -155,34 +164,24 @@ def check_public_url(url: str) -> str:
         raise ValueError("write its host as browsers send it: in small letters, others as xn--…")
     if not _PREFIX.fullmatch(parts.path) or not url.isprintable():
         raise ValueError("let its path be of letters, digits and . _ ~ - between single /")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError("http would carry tokens in the clear: use https, by a proxy with TLS")
     return url
 
 
 def check_http_host(host: str) -> str:
-    """Return where the HTTP faces listen; raise ValueError, with the mend, beyond loopback."""
+    """Return where the labelling face listens; raise ValueError where that is no address."""
     if "%" in host:
-        raise ValueError("loopback needs no zone: leave it out")
-    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
-        raise ValueError(
-            "it is open to the network, without TLS: keep 127.0.0.1, put a proxy with TLS before "
-            "it and set cluster.public_url (docs/public_address.md)"
-        )
+        raise ValueError("an address with a zone is known to this machine alone: leave it out")
+    if host != "localhost":
+        ipaddress.ip_address(host)
     return host
 
 
 def check_trusted_proxy(address: str) -> str:
-    """Return a proxy's address or network; raise ValueError, with the mend, beyond loopback."""
+    """Return a proxy's address or network; raise ValueError, with the mend, where it is none."""
     try:
-        network = ipaddress.ip_network(address)
+        ipaddress.ip_network(address)
     except ValueError as error:
         raise ValueError(f"is no address or network ({error}): want e.g. 127.0.0.1") from error
-    if not network.is_loopback:
-        raise ValueError(
-            "no connection comes from there: the faces listen on loopback, so the proxy before "
-            "them is on this machine or comes through a tunnel that ends here"
-        )
     return address
 
 

@@ -12,6 +12,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -60,6 +61,7 @@ class FaceServer:
         listener: A bound socket, as `listen` returns it; closed by `stop`.
         limits: Of connections; None: the default ones.
         is_identified: Says, by a request's scope, whether it was found who sent it.
+        tls: Files of a certificate and its key, to speak TLS with; None: plain HTTP.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class FaceServer:
         listener: socket.socket,
         limits: IntakeConfig | None = None,
         is_identified: Callable[[Mapping[str, Any]], bool] = lambda scope: False,
+        tls: tuple[Path, Path] | None = None,
     ) -> None:
         self._listener = listener
         self._server = uvicorn.Server(
@@ -83,6 +86,8 @@ class FaceServer:
                 log_config=None,
                 lifespan="off",
                 ws="none",
+                ssl_certfile=None if tls is None else tls[0],
+                ssl_keyfile=None if tls is None else tls[1],
             )
         )
         self._serving: asyncio.Task[None] | None = None

@@ -6,6 +6,7 @@ and a Ray call's cost, and wait for Serve to start (docs/adr/0013-intake-on-a-po
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from label_queue.intake.public_address import Site
 from label_queue.intake.queue_over_there import QueueOverThere
 from label_queue.intake.server import FaceServer, listen
 from label_queue.intake.sign_in.secret import read_client_secret
+from label_queue.intake.wide_face import WideDoor, WideFace
 from label_queue.sides.intake_failures import IntakeFailures
 from protocol.logs import logger_of
 from protocol.remote import Sides, StartedAgain, named, side_of
@@ -54,6 +56,7 @@ class IntakeShell(StartedAgain):
         host: str,
         port: int,
         prompt_language: str = "",
+        wide: WideFace | None = None,
     ) -> None:
         """Listen, and begin to answer; Ray makes an actor of this kind within its event loop.
 
@@ -64,9 +67,10 @@ class IntakeShell(StartedAgain):
             host: Where to listen, of loopback.
             port: The same after each restart.
             prompt_language: Of prompts that say none of their own; "": it is not known.
+            wide: Where else to listen, beyond loopback.
 
         Raises:
-            ResourceError: The port is somebody else's.
+            ResourceError: A port is somebody else's.
             ActorDied: There is no such queue.
             ConfigError: People sign in by a provider, and the environment lacks the client's
                 secret.
@@ -83,15 +87,20 @@ class IntakeShell(StartedAgain):
         app = build_app(
             QueueOverThere(queue), config, tell_failure, bell, site, prompt_language, sign_in
         )
-        self._server = FaceServer(app, listen(host, port), config, is_identified)
-        self._server.start(_end_process)
+        self._servers = [FaceServer(app, listen(host, port), config, is_identified)]
+        if wide is not None:
+            outside = listen(wide.host, wide.port)
+            door = WideDoor(app)
+            self._servers.append(FaceServer(door, outside, config, is_identified, wide.tls))
+        for server in self._servers:
+            server.start(_end_process)
 
     async def ready(self) -> None:
         """Return once requests are taken, as they are from the start on. May be called twice."""
 
     async def stop(self) -> None:
         """Take no more requests; answer those under way. May be called twice."""
-        await self._server.stop()
+        await asyncio.gather(*(server.stop() for server in self._servers))
 
 
 def open_sign_in(config: IntakeConfig, site: Site) -> SignIn | None:

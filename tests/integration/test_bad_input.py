@@ -91,7 +91,7 @@ def test_a_config_that_is_not_toml(folder: Path, tmp_path: Path) -> None:
         ("ppo.epochs=many", "ppo.epochs: want a number, without quotes, but got 'many'"),
         ("ppo.lr=-1", "ppo.lr: Input should be greater than 0, but got -1"),
         ("run.episodes=65", "run.episodes 65 is not a multiple of ppo.batch_size 16"),
-        ("cluster.http_host=0.0.0.0", "cluster.http_host: it is open to the network"),
+        ("cluster.http_host=0.0.0.0", "cluster: http_host 0.0.0.0 is open to the network: set"),
         ("people=[]", "nobody labels"),
         ("ppo.lr", "setting 'ppo.lr' is not key=value"),
     ],

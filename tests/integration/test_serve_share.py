@@ -116,7 +116,7 @@ def begin(fake: FakeCluster) -> Begin:
 
     def begun(run_id: str) -> ServeShare:
         share = ServeShare(run_id, f"driver of {run_id}")
-        share.join(HOST, 0, PAGES)
+        share.join(HOST, 0, {PAGES})
         fake.applications.add(application_of(run_id, "reward"))
         return share
 
@@ -153,7 +153,7 @@ def test_a_run_that_has_not_deployed_yet_keeps_serve_going(fake: FakeCluster, be
 
     first = begin("a")
     second = ServeShare("b", "driver of b")
-    second.join(HOST, 0, PAGES)
+    second.join(HOST, 0, {PAGES})
     first.leave()
     assert fake.front is not None
     second.leave()
@@ -168,7 +168,7 @@ def test_a_run_that_has_only_claimed_its_name_keeps_serve_going(
     first = begin("a")
     second = ServeShare("b", "driver of b")
     first.leave()
-    second.join(HOST, 0, PAGES)
+    second.join(HOST, 0, {PAGES})
     assert fake.num_started == 1
 
 
@@ -284,8 +284,8 @@ def test_a_port_that_serve_does_not_have_is_refused_with_the_one_it_has(
     fake.names["run/b"] = "driver of b"
     mend = r"reward_port is 9, but .* localhost:8123 .* for andon-b-reward, .* to 8123 or to 0"
     with pytest.raises(ResourceError, match=mend):
-        ServeShare("a", "driver of a").join(HOST, 9, PAGES)
-    assert ServeShare("c", "driver of c").join(HOST, 8123, PAGES).port == 8123
+        ServeShare("a", "driver of a").join(HOST, 9, {PAGES})
+    assert ServeShare("c", "driver of c").join(HOST, 8123, {PAGES}).port == 8123
 
 
 def test_the_reward_s_port_is_never_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,4 +293,4 @@ def test_the_reward_s_port_is_never_the_pages(monkeypatch: pytest.MonkeyPatch) -
 
     free = iter([PAGES, PAGES, 8001])
     monkeypatch.setattr(module, "free_port", lambda *_: next(free))
-    assert module.free_reward_port(HOST, 0, PAGES) == 8001
+    assert module.free_reward_port(HOST, 0, {PAGES}) == 8001

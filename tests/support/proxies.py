@@ -83,21 +83,25 @@ class Place:
     def key(self) -> Path:
         return self.folder / "privkey.pem"
 
-    def client(self) -> httpx.AsyncClient:
-        """Return a client that finds NAME here, and believes its certificate alone."""
+    def client(self, at: str = "127.0.0.1") -> httpx.AsyncClient:
+        """Return a client that finds NAME at an address, and believes its certificate alone."""
         trust = ssl.create_default_context(cafile=str(self.certificate))
         return httpx.AsyncClient(
-            transport=_ToLoopback(verify=trust), base_url=self.origin, timeout=PATIENCE_S
+            transport=_ToAddress(trust, at), base_url=self.origin, timeout=PATIENCE_S
         )
 
 
-class _ToLoopback(httpx.AsyncHTTPTransport):
-    """Sends every request to this machine, whatever host it is for."""
+class _ToAddress(httpx.AsyncHTTPTransport):
+    """Sends every request to one address, whatever host it is for."""
+
+    def __init__(self, trust: ssl.SSLContext, at: str) -> None:
+        super().__init__(verify=trust)
+        self._at = at
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         sent = httpx.Request(
             request.method,
-            request.url.copy_with(host="127.0.0.1"),
+            request.url.copy_with(host=self._at),
             headers=request.headers,
             stream=request.stream,
             extensions={**request.extensions, "sni_hostname": request.url.host},
@@ -105,8 +109,8 @@ class _ToLoopback(httpx.AsyncHTTPTransport):
         return await super().handle_async_request(sent)
 
 
-def make_certificate(folder: Path, host: str = NAME) -> None:
-    """Write a certificate for a host that signs itself, and its key."""
+def make_certificate(folder: Path, host: str = NAME) -> tuple[Path, Path]:
+    """Write a certificate for a host that signs itself, and its key; return where they are."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.datetime.now(datetime.UTC)
@@ -122,10 +126,12 @@ def make_certificate(folder: Path, host: str = NAME) -> None:
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
-    (folder / "fullchain.pem").write_bytes(certificate.public_bytes(pem))
-    (folder / "privkey.pem").write_bytes(
+    chain, private = folder / "fullchain.pem", folder / "privkey.pem"
+    chain.write_bytes(certificate.public_bytes(pem))
+    private.write_bytes(
         key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
+    return chain, private
 
 
 def nginx_command(place: Place, run_port: int) -> list[str]:

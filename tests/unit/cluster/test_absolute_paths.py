@@ -17,6 +17,8 @@ from protocol.errors import InputError
 
 NO_PATHS = frozenset({"cluster.store", "cluster.cache"})
 """Those of a path's name that must be absolute, or a URL, as they are given."""
+NAMES_OF_PATHS = ("path", "dataset", "reward", "store", "cache", "tls_certificate", "tls_key")
+"""Ends of names of keys that may be a path."""
 
 
 def texts_that_may_be_paths(model: type[BaseModel], above: str = "") -> Iterator[str]:
@@ -25,7 +27,7 @@ def texts_that_may_be_paths(model: type[BaseModel], above: str = "") -> Iterator
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from texts_that_may_be_paths(kind, f"{above}{name}.")
-            elif kind is str and name.endswith(("path", "dataset", "reward", "store", "cache")):
+            elif kind is str and name.endswith(NAMES_OF_PATHS):
                 yield f"{above}{name}"
 
 

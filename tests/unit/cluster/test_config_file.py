@@ -59,14 +59,25 @@ def test_a_run_without_a_cut_token_is_saved_as_one(override: str, tmp_path: Path
         ("public_url=https://ann:pw@h.example", "public_url: take user, password"),
         ("public_url=https://h.example?run=a", "public_url: take user, password"),
         ("public_url=https://h.example/run-a/", "public_url: leave the / at its end out"),
-        ("public_url=http://h.example", "public_url: http would carry tokens in the clear"),
-        ('trusted_proxies=["10.0.0.1"]', "trusted_proxies.0: no connection comes from there"),
-        ("http_host=0.0.0.0", "http_host: it is open to the network"),
         ("http_host=label", "http_host: 'label' does not appear to be an IPv4 or IPv6 address"),
     ],
 )
 def test_a_bad_public_address_is_told_with_its_key_and_mend(setting: str, said: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"cluster.{said}")) as caught:
+        load_config(ROOT / "cluster/demo.toml", (f"cluster.{setting}",))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("public_url=http://h.example", "public_url http://h.example: http would carry tokens in"),
+        ('trusted_proxies=["10.0.0.1"]', "trusted_proxies 10.0.0.1: no connection comes from"),
+        ("http_host=0.0.0.0", "http_host 0.0.0.0 is open to the network: set cluster.public_url"),
+    ],
+)
+def test_where_a_face_may_not_listen_is_told_with_keys_and_mend(setting: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"cluster: {said}")) as caught:
         load_config(ROOT / "cluster/demo.toml", (f"cluster.{setting}",))
     assert "\n" not in str(caught.value)
 

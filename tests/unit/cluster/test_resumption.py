@@ -170,6 +170,28 @@ def test_both_faces_are_found_where_they_were() -> None:
     assert at_the_old_port(any_port, {}) == any_port
 
 
+def test_beyond_loopback_the_pages_are_where_they_were_and_not_where_programs_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def free(host: str, port: int, _: str) -> int:
+        asked.append((host, port))
+        return port
+
+    monkeypatch.setattr("cluster.starting.resumption.free_port", free)
+    wide = {
+        "http_host": "0.0.0.0",
+        "http_port": 0,
+        "public_url": "http://10.0.0.1:8443",
+        "without_tls": "network_may_read_tokens",
+    }
+    state = {"url": at(31_000), "reward_url": at(31_001, "/reward"), "http_port": 8443}
+    ports = at_the_old_port(config(cluster=wide), state).cluster
+    assert (ports.http_port, ports.reward_port) == (8443, 31_001)
+    assert asked == [("0.0.0.0", 8443), ("127.0.0.1", 31_001)]
+
+
 def test_on_a_cluster_the_reward_is_where_its_serve_is() -> None:
     pages, reward = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
     state = {"url": at(pages), "reward_url": at(reward, "/reward/run-1")}
