@@ -81,8 +81,13 @@ class RolloutConfig(Settings):
     push_timeout_s: Seconds = 60.0
     """How long the learner waits for the actors to take a version; for "nccl" alone."""
     probe_tolerance: float = Field(default=1e-3, gt=0, le=100)
-    """Largest difference between engine and learner on a probe that is accepted, nats. A lost
-    output head is off by 1; float32 by 1e-6; bfloat16 needs about 5e-2."""
+    """Largest difference between engine and learner on a token of the probe that is accepted
+    whatever the type, nats. A lost output head is off by 1; float32 by 1e-6."""
+    probe_factor: float = Field(default=3.0, ge=1, le=1_000)
+    """Where engine or learner is in a type of fewer digits than float32: how many times as far as
+    rounding moves the learner's own log-probabilities the engine's may be from them, on average and
+    at nine tokens in ten of the probe. Two sound ones in bfloat16 were 0.6 to 0.9 times as far
+    apart."""
 
     @property
     def adapters_travel(self) -> bool:

@@ -6,19 +6,19 @@ Plain Python over the engine port; `actors.shell` puts it on Ray.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.engine import Engine
+from actors.probing import differences_of, largest, why_refused
 from actors.response import end_rule
 from actors.weights import Weights, open_weights, tensor_names
 from protocol.ending import EndRule
 from protocol.errors import InputError, ProbeMismatch, VersionError
 from protocol.logs import logger_of
 from protocol.low_rank import is_low_rank
-from protocol.messages import ActorStats, PolicyVersion, Rollout, RolloutRequest
+from protocol.messages import ActorStats, PolicyVersion, Probe, Rollout, RolloutRequest
 
 _log = logger_of("rollout_actor")
 
@@ -61,6 +61,7 @@ class RolloutWorker:
         self._loading = asyncio.Lock()
         self._version = 0
         self._difference: float | None = None
+        self._proved: Probe | None = None
         self._failure: Exception | None = None
         self._is_resting = False
         self._started_at = clock()
@@ -289,16 +290,14 @@ class RolloutWorker:
         probe = policy.probe
         num_tokens = min(len(probe.token_ids), self._engine.context_length - 1)
         scored = await self._engine.score(probe.token_ids[:num_tokens])
-        expected = probe.logprobs[: num_tokens - 1]
-        differences = [abs(ours - theirs) for ours, theirs in zip(scored, expected, strict=True)]
-        worst = max(differences, key=lambda d: math.inf if math.isnan(d) else d)
-        if worst <= self._config.probe_tolerance:
-            return worst
+        before = None if weights is None else self._proved
+        refused = why_refused(scored, probe, before, self._config)
+        if refused is None:
+            self._proved = probe
+            return largest(differences_of(scored, probe))
         raise ProbeMismatch(
             f"{self._actor_id} after loading policy version {policy.version}: log-probabilities "
-            f"differ from the learner's by {worst:.3g} nats at token "
-            f"{differences.index(worst) + 1} of the probe, {self._config.probe_tolerance:g} is "
-            f"allowed; {_likely_cause(weights)}"
+            f"differ from the learner's {refused}; {_likely_cause(weights)}"
         )
 
 

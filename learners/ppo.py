@@ -21,13 +21,14 @@ from learners.advantages import masked_mean
 from learners.agreed_checkpoints import AgreedCheckpoints
 from learners.agreement import on_all
 from learners.checkpoint import Position
-from learners.collate import Responses, collate, single
+from learners.collate import Responses, collate
 from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig
 from learners.engine import Engine
 from learners.evaluation import evaluate
 from learners.kl_control import KLController
 from learners.losses import policy_loss, value_loss
 from learners.minibatches import check_size, minibatches
+from learners.own_probe import OwnProbe
 from learners.parting import Parting
 from learners.passes import cut_into_passes, pass_limits
 from learners.policy_model import PolicyModel
@@ -43,8 +44,8 @@ from learners.pretraining import Pass, Pretraining, PretrainingBlocks
 from learners.reference import BaseUnderAdapters, FrozenCopy, Reference
 from learners.step_sums import StepSums
 from learners.targets import Evaluation, Targets, make_targets
-from protocol.errors import AndonError, NotFinite, VersionError
-from protocol.messages import ExperienceBatch, PolicyVersion, Probe, StepReport
+from protocol.errors import AndonError, VersionError
+from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
 from protocol.ports import FolderStore, WeightPublisher
 from protocol.seeds import derived_seed
 from reward_service.adapters import base_parameters
@@ -60,11 +61,12 @@ class PPOLearner:
         learner: The engine, and which versions are kept to go on from.
         checkpoint_root: The run's `policy` folder, the same for all ranks.
         total_episodes: N_π of the run, over which the learning rate falls.
-        probe_token_ids: A fixed prompt and response; every version announces what it says of them.
+        probe_token_ids: A fixed text of the run; every version announces what it says of it.
         publisher: Where weights go; on rank 0 alone.
         seed: Of the minibatches' order, and of the draw of adapters.
         adapters_travel: Whether the actors add what adapters add to ρ by themselves; else they are
             sent merged weights.
+        actors_dtype: Type of the actors' weights, by which a version says what rounding costs it.
         pretraining: Text to train on beside PPO, as `ppo.ptx` has it, and to measure on.
         store: How this process reaches the run's folders; by default it is on the run's own node.
 
@@ -84,6 +86,7 @@ class PPOLearner:
         publisher: WeightPublisher | None,
         seed: int,
         adapters_travel: bool = True,
+        actors_dtype: str = "float32",
         pretraining: PretrainingBlocks | None = None,
         store: FolderStore | None = None,
     ) -> None:
@@ -112,7 +115,9 @@ class PPOLearner:
         )
         self._weights = PolicyWeights(self._engine, folder, adapters_travel=adapters_travel)
         self._pretraining = Pretraining(pretraining, ppo.ptx, self._engine, self._pass_limits, seed)
-        self._probe = single(probe_token_ids).to(self._engine.device)
+        self._probe = OwnProbe(
+            probe_token_ids, self._engine, dtype=learner.dtype, actors_dtype=actors_dtype
+        )
         self._store = store
         self._checkpoints = AgreedCheckpoints(checkpoint_root, learner, self._engine, store)
         self._version = 0
@@ -130,10 +135,7 @@ class PPOLearner:
 
     def announce(self) -> PolicyVersion | None:
         """Publish the present weights; return their announcement on rank 0, None elsewhere."""
-        with torch.no_grad():
-            logprobs, _, _ = self._engine.module(*self._probe.model_inputs())
-        if not bool(logprobs.isfinite().all()):
-            raise NotFinite(f"policy version {self._version} gives its probe NaN or infinity")
+        probe = self._probe.ask(self._version)
         publisher, tensors = self._publisher, self._weights.to_publish()
         publish = None if publisher is None else partial(publisher.publish, self._version)
         weights = on_all(self._engine, lambda: tensors.taken(publish))
@@ -143,10 +145,7 @@ class PPOLearner:
             version=self._version,
             episodes=self._episodes,
             weights=weights,
-            probe=Probe(
-                token_ids=tuple(self._probe.input_ids[0].tolist()),
-                logprobs=tuple(logprobs[0].tolist()),
-            ),
+            probe=probe,
             reward_version=self._reward_version,
             learned_through=self._learned_through,
             restored_from=self._restored_from,
@@ -392,5 +391,6 @@ class PPOLearner:
                 self._version,
                 self._ppo.importance_weight_cap,
             ),
+            **self._probe.rounding_metrics(responses.temperatures),
             "policy/entropy": float(masked_mean(evaluation.entropy, responses.mask)),
         }

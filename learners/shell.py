@@ -93,6 +93,7 @@ class LearnerRank(Rank):
         seed: Of the run.
         make_publisher: Makes rank 0's end of the weight path, in its own process.
         adapters_travel: Whether it takes what adapters add to ρ, alone.
+        actors_dtype: Type of the actors' weights.
         pretraining: File of the blocks of pretraining text, there once it is started; None: none.
         open_store: How this rank reaches all these folders.
     """
@@ -110,6 +111,7 @@ class LearnerRank(Rank):
         seed: int,
         make_publisher: Callable[[], WeightPublisher],
         adapters_travel: bool = True,
+        actors_dtype: str = "float32",
         pretraining: Path | None = None,
         open_store: OpenStore = FoldersHere,
     ) -> None:
@@ -124,6 +126,7 @@ class LearnerRank(Rank):
         self._seed = seed
         self._make_publisher = make_publisher
         self._adapters_travel = adapters_travel
+        self._actors_dtype = actors_dtype
         self._pretraining = pretraining
         self._publisher: WeightPublisher | None = None
         self._learner: PPOLearner | None = None
@@ -141,7 +144,7 @@ class LearnerRank(Rank):
         Args:
             host: Rank 0's address.
             port: Rank 0's port.
-            probe_token_ids: A prompt and response of the run, which prove every load.
+            probe_token_ids: A text of the run, which proves every load.
 
         Raises:
             MissingError: There is no such model.
@@ -175,6 +178,7 @@ class LearnerRank(Rank):
             publisher=self._publisher,
             seed=self._seed,
             adapters_travel=self._adapters_travel,
+            actors_dtype=self._actors_dtype,
             pretraining=blocks,
             store=store,
         )

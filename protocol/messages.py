@@ -222,9 +222,22 @@ class Probe:
     """A fixed sequence and what the learner's own weights say of it: proof of a load."""
 
     token_ids: tuple[int, ...]
-    """[P], e.g. a prompt and a response of the run."""
+    """[P], e.g. some prompts of the run, one after the other."""
     logprobs: tuple[float, ...]
     """[P − 1], of tokens 1 … P−1 given those before, temperature 1, nats."""
+    rounded: tuple[float, ...] = ()
+    """[P − 1], the same by a pass that is rounded to the actors' type, or the learner's own if that
+    has fewer digits, as far as a learner can by itself; empty where both are float32."""
+    arrives_whole: bool = True
+    """Whether the weights reach an engine as they are, but for its type. Adapters do not: much of
+    what they add is lost where the sum with what they are added to is rounded."""
+
+    @property
+    def rounding(self) -> tuple[float, ...]:
+        """[P − 1], by how much rounding moves each log-probability, nats; or empty."""
+        if not self.rounded:
+            return ()
+        return tuple(abs(a - b) for a, b in zip(self.rounded, self.logprobs, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

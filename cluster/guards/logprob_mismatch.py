@@ -23,8 +23,11 @@ class LogprobMismatchConfig(Settings):
     is_on: bool = True
     most_nats: float = Field(default=0.1, gt=0, le=1e3)
     """Mean |log π_behaviour − log π_prox| of a batch's responses of lag 0. In float32 it is some
-    1e-6, between engines in bfloat16 some 0.01; a policy one PPO step older differs by 0.1 to 0.3
-    (its `policy/approx_kl` is half the square). [own]"""
+    1e-6; a policy one PPO step older differs by 0.1 to 0.3 (its `policy/approx_kl` is half the
+    square). [own]"""
+    rounding_factor: float = Field(default=3.0, ge=1, le=1e3)
+    """As many times `rollout/rounding_mean` is allowed, where that is more: in bfloat16 a small
+    language model rounds by 0.05 nats a token, and a sound sampler differs by as much. [own]"""
     num_batches: Count = 2
     """Batches in a row above it, of those that have such responses. [own]"""
 
@@ -39,11 +42,16 @@ class LogprobMismatchState:
 def judge(
     config: LogprobMismatchConfig, state: LogprobMismatchState, metrics: Mapping[str, float]
 ) -> tuple[LogprobMismatchState, Verdict | None]:
-    """Take a step's metrics, of which `rollout/logprob_mismatch_mean` is read; it may be absent."""
+    """Take a step's metrics, of which two are read; either may be absent.
+
+    They are `rollout/logprob_mismatch_mean` and `rollout/rounding_mean`.
+    """
     mean = metrics.get("rollout/logprob_mismatch_mean")
     if mean is None:
         return state, None
-    if mean <= config.most_nats:
+    rounding = metrics.get("rollout/rounding_mean", 0.0)
+    most = max(config.most_nats, config.rounding_factor * rounding)
+    if mean <= most:
         return LogprobMismatchState(), None
     state = LogprobMismatchState(num_above=state.num_above + 1)
     if state.num_above < config.num_batches:
@@ -55,7 +63,8 @@ def judge(
         figures={
             "mean": mean,
             "max": metrics.get("rollout/logprob_mismatch_max", mean),
-            "threshold": config.most_nats,
+            "rounding": rounding,
+            "threshold": most,
             "num_batches": state.num_above,
         },
     )

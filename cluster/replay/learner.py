@@ -116,6 +116,7 @@ def make_learner(
         publisher=publisher,
         seed=config.run.seed,
         adapters_travel=config.rollouts.adapters_travel,
+        actors_dtype=config.rollouts.dtype,
         pretraining=(
             None
             if config.pretraining is None

@@ -25,7 +25,7 @@ from cluster.starting.given_reward import GivenReward, adopt, check_given, find_
 from cluster.starting.keeping import on_this_node
 from cluster.starting.part_stops import PartStops
 from cluster.starting.policy_reading import PolicyReading
-from cluster.starting.prompts import RunTexts, read_texts
+from cluster.starting.prompts import RunTexts, probe_of, read_texts
 from cluster.starting.publishers import publisher_maker
 from cluster.starting.ranks import RankGroup, on_bundle, place
 from cluster.starting.remote import (
@@ -299,6 +299,7 @@ class Placement:
                     seed=self._config.run.seed,
                     make_publisher=publisher_maker(self._config, self._actor_ids, shared_folder),
                     adapters_travel=self._config.rollouts.adapters_travel,
+                    actors_dtype=self._config.rollouts.dtype,
                     pretraining=None if no_text else self._folder.pretraining.resolve(),
                     open_store=self._open_store,
                 )
@@ -308,8 +309,8 @@ class Placement:
         )
         self._stops.push_async_callback(ranks.ask, LearnerRank.stop)
         host, port = await ranks.meeting_point()
-        probe, *_ = await pinned
-        self.policy = said(await ranks.ask(LearnerRank.start, host, port, probe.token_ids))
+        probe = probe_of(await pinned, self._config, self._policy_path)
+        self.policy = said(await ranks.ask(LearnerRank.start, host, port, probe))
         return RemoteLearner(ranks)
 
     def _ppo(self) -> PPOConfig:

@@ -5,6 +5,7 @@ One stream is trained on; people are asked about the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +20,16 @@ from cluster.starting.pretraining_texts import read_pretraining
 from cluster.starting.written_responses import ResponseReader
 from label_queue.simulated.gold.registry import gold_of
 from protocol.errors import ConfigError
-from protocol.model_folder import ModelFolder
+from protocol.messages import Prompt
+from protocol.model_folder import ModelFolder, inspect_model
 from protocol.ports import PromptSource
 from protocol.seeds import derived_seed
 
 if TYPE_CHECKING:
     from learners.pretraining import PretrainingBlocks
+
+PROBE_TOKENS = 256
+"""Of the probe, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,21 @@ def prompt_sources(config: RunConfig, policy: PolicyReading) -> tuple[PromptSour
     # Query prompts come from a stream of their own, so that how often people are asked does not
     # change which prompts are trained on.
     return train, train.reseeded(derived_seed(config.prompts.seed, "query prompts"))
+
+
+def probe_of(prompts: Sequence[Prompt], config: RunConfig, policy: Path) -> tuple[int, ...]:
+    """Return the tokens that prove every load of weights: prompts, one after the other.
+
+    So many that rounding can be told from other weights, where the context holds them.
+
+    Args:
+        prompts: Some of the run's.
+        config: Of the run.
+        policy: ρ's folder.
+    """
+    context = _run_context(config, inspect_model(policy))
+    token_ids = [token_id for prompt in prompts for token_id in prompt.token_ids]
+    return tuple(token_ids[: min(PROBE_TOKENS, context - 1)])
 
 
 def normalisation_sequences(

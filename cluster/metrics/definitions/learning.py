@@ -214,6 +214,13 @@ ROLLOUT = section(
             "Largest of the same.",
             "each step that has such responses",
         ),
+        "rounding_mean": (
+            "nats",
+            "Mean of how far rounding to the actors' type, or the learner's own, moves the "
+            "trainer's log-probabilities of the probe, divided by the batch's temperature: what "
+            "a sound sampler may differ by.",
+            "each step, where actors or learner are not in float32",
+        ),
         "probe_mismatch_max": (
             "nats",
             "Largest |sampler − trainer| log-probability of the probe's tokens, over all actors, "
