@@ -27,6 +27,7 @@ from cluster.run_folder import RunFolder
 from cluster.starting.absolute_paths import with_absolute_paths
 from cluster.starting.environment import prepare_environment
 from cluster.starting.preflight import check_before_start
+from cluster.starting.revisions import at_commits
 from cluster.watching.closing_words import closing_words
 from protocol.errors import AndonError
 from protocol.files import is_folder, reading
@@ -54,7 +55,8 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
     config = with_absolute_paths(config)
     given, path = path, path or _fresh_path(config)
     run_id_of(path)  # before anything is made: not every path can be a run's
-    texts = check_before_start(config, path, RUNS)
+    at_one_commit, commits = at_commits(config, {})
+    texts = check_before_start(at_one_commit, path, RUNS)
     folder = RunFolder.create(path) if given is not None else _fresh_folder(config)
     with folder.driven():
         save_config(config, folder.config)
@@ -66,8 +68,9 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
             mode=config.run.mode,
             state="starting",
             started_at=time.time(),
+            revisions=commits,
         )
-        _conduct_to_end(config, folder, RUNS, texts, None)
+        _conduct_to_end(at_one_commit, folder, RUNS, texts, None)
 
 
 def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None) -> None:
@@ -107,6 +110,7 @@ def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: in
     wait_for_ledger(folder, config, _say_aside)
     resumption = read_resumption(folder, config, from_version)
     as_it_goes_on = at_the_old_port(with_own_reward(config, folder), state)
+    as_it_goes_on, commits = at_commits(as_it_goes_on, state.get("revisions") or {})
     cache = _cache(state)
     texts = check_before_start(as_it_goes_on, folder.path, cache)
     set_aside(folder, kept_version(resumption))
@@ -119,6 +123,7 @@ def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: in
         error=None,
         ended_at=None,
         resumed_at=resumed_at,
+        revisions=commits,
     )
     _conduct_to_end(as_it_goes_on, folder, cache, texts, resumption)
 

@@ -6,7 +6,7 @@ Sources in brackets: [Z] Ziegler et al. 2019 and its released code, [S] Stiennon
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,7 @@ from protocol.settings import (
 )
 from reward_service.config import LoRAConfig
 
+Revision = Annotated[str, Field(min_length=1)]
 AdamBeta = Share
 """How much of a moment of Adam stays after a step."""
 
@@ -33,6 +34,9 @@ class PolicyConfig(Settings):
 
     path: str = Field(min_length=1)
     """A Hugging Face folder, or a hub id such as "Qwen/Qwen2.5-0.5B-Instruct"."""
+    revision: Revision | None = None
+    """A branch, tag or commit of the hub id; None: its main branch, as it is when a run begins. A
+    resumed run takes the commit that it began with."""
     lora: LoRAConfig | None = None
     """Adapters that are trained on ρ in the place of all its weights, of a separate critic too;
     None: all weights are trained."""
@@ -322,6 +326,8 @@ class PretrainingConfig(Settings):
     """Name of the dataset's configuration, where it has several."""
     split: str = "train"
     """The dataset's split."""
+    revision: Revision | None = None
+    """A branch, tag or commit of the dataset; None: its main branch as a run begins."""
     field: str = "text"
     """The key or column that holds the text."""
     num_texts: Count = 20_000
@@ -341,6 +347,7 @@ class PretrainingConfig(Settings):
         if self.source == "hub" and not self.dataset:
             raise ValueError('pretraining.dataset is empty: source "hub" needs a dataset id')
         readers = {"path": ("text", "jsonl"), "dataset": ("hub",), "subset": ("hub",)}
+        readers["revision"] = ("hub",)
         given = {key: each for key, each in readers.items() if getattr(self, key)}
         refuse_unread("pretraining", self.source, given)
         return self

@@ -38,6 +38,9 @@ class PromptsConfig(Settings):
     """Name of the dataset's configuration, where it has several."""
     split: str = "train"
     """The dataset's split."""
+    revision: Annotated[str, Field(min_length=1)] | None = None
+    """A branch, tag or commit of the dataset; None: its main branch, as it is when a run begins. A
+    resumed run takes the commit that it began with."""
     field: str = "prompt"
     """The key or column that holds the prompt, or the long text of a book."""
     language: LanguageTag = ""
@@ -50,6 +53,14 @@ class PromptsConfig(Settings):
     """P, words of a generated review that make a prompt; others have lengths of their own."""
     max_tokens: Tokens | None = None
     """Longest prompt taken, in tokens; None takes whatever the model's context leaves room for."""
+    leave_out_long: bool = False
+    """Leave longer prompts of a file or dataset out, and say how many; else one refuses them all.
+    """
+    as_chat: bool = False
+    """Take plain texts of a file or dataset for what a user says, by the model's chat template."""
+    system: str = ""
+    """A system turn that the chat template puts before each chat of a file or dataset which brings
+    none of its own; "": none."""
     shuffle: bool = True
     """Whether files are read in a fresh random order each epoch."""
     seed: Seed = 0
@@ -72,6 +83,8 @@ class PromptsConfig(Settings):
         if self.source == "hub" and not self.dataset:
             raise ValueError('prompts.dataset is empty: source "hub" needs a dataset id')
         readers = {"path": ("jsonl", "books"), "dataset": ("hub",), "subset": ("hub",)}
+        readers["revision"] = ("hub",)
+        readers |= dict.fromkeys(("leave_out_long", "as_chat", "system"), ("jsonl", "hub"))
         given = {key: each for key, each in readers.items() if getattr(self, key)}
         refuse_unread("prompts", self.source, given)
         return self

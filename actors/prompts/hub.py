@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,8 +10,12 @@ from typing import Any, Protocol
 from actors.prompts.config import PromptsConfig
 from actors.prompts.records import PromptReader
 from protocol.errors import InputError, MissingError, ResourceError
+from protocol.files import is_there
 from protocol.messages import Prompt
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_AT_COMMIT = re.compile(r"hf://datasets/[^@]+@([0-9a-f]{40})/")
+"""How the library names a file that it fetched."""
 PATTERN_CHARACTERS = "*?["
 """Characters that `datasets` does not take literally, even in the path of an existing folder."""
 
@@ -31,6 +36,11 @@ class DatasetChoice(Protocol):
     @property
     def split(self) -> str:
         """Its split."""
+        ...
+
+    @property
+    def revision(self) -> str | None:
+        """A branch, tag or commit of it; None: its main branch."""
         ...
 
 
@@ -88,11 +98,17 @@ def _loaded(config: DatasetChoice, section: str) -> Any:  # datasets.Dataset, wh
     from datasets import load_dataset  # heavy, and only this source needs it
     from datasets.exceptions import DatasetNotFoundError
 
+    _refuse_revision_of_folder(config, section)
     try:
-        return load_dataset(config.dataset, config.subset or None, split=config.split)
+        found = load_dataset(
+            config.dataset, config.subset or None, split=config.split, revision=config.revision
+        )
     except DatasetNotFoundError as error:
+        wanted = "" if config.revision is None else f" at revision {config.revision}"
+        check = "" if config.revision is None else f" and {section}.revision"
         raise MissingError(
-            f"{config.dataset}: no such dataset that you may read: check {section}.dataset"
+            f"{config.dataset}{wanted}: no such dataset that you may read: check "
+            f"{section}.dataset{check}"
         ) from error
     except ValueError as error:
         raise MissingError(
@@ -114,6 +130,31 @@ def _loaded(config: DatasetChoice, section: str) -> Any:  # datasets.Dataset, wh
         raise MissingError(f"{config.dataset}: no data files there: {mend}") from error
     except Exception as error:
         raise _unreadable(config, section, error) from error
+    _refuse_another_commit(config, section, found)
+    return found
+
+
+def _refuse_another_commit(config: DatasetChoice, section: str, found: Any) -> None:
+    """Refuse what the library has of another commit: with the hub out of reach it takes any."""
+    commit = config.revision or ""
+    sources = getattr(getattr(found, "info", None), "download_checksums", None) or {}
+    commits = {match[1] for url in sources if (match := _AT_COMMIT.match(url))}
+    if _COMMIT.fullmatch(commit) and commits and commit not in commits:
+        raise MissingError(
+            f"{config.dataset} at revision {commit}: the hub did not give it, and the cache has "
+            f"{min(commits)}: connect, or check {section}.revision; a resumed run needs the commit "
+            "that it began with"
+        )
+
+
+def _refuse_revision_of_folder(config: DatasetChoice, section: str) -> None:
+    mend = "name a dataset's id, or a folder"
+    if config.revision is None or not is_there(Path(config.dataset), f"{section}.dataset", mend):
+        return
+    raise InputError(
+        f"{section}.revision {config.revision!r} is of a dataset of the hub, and {section}.dataset "
+        f"{config.dataset} is here: leave {section}.revision out, or name the dataset's id"
+    )
 
 
 def _unreadable(config: DatasetChoice, section: str, error: Exception) -> InputError:

@@ -18,9 +18,10 @@ from actors.prompts.generated import GeneratedPrompts
 from actors.prompts.hub import read_hub
 from actors.prompts.jsonl import read_jsonl
 from actors.prompts.node_prompts import NodePrompts
-from actors.prompts.records import PromptReader
+from actors.prompts.records import PromptReader, Turns
 from actors.prompts.reviews import ReviewPrompts
 from actors.prompts.shelves import FileShelf, GeneratedShelf, Shelf
+from protocol.errors import ConfigError
 from protocol.logs import logger_of
 from protocol.messages import Prompt
 from protocol.model_folder import ModelFolder
@@ -79,7 +80,8 @@ def build_prompt_source(
         model: Whose embeddings the prompts' tokens must be within; None takes any token.
 
     Raises:
-        ConfigError: Long texts are cut up so that their nodes' prompts would have no room.
+        ConfigError: Long texts are cut up so that their nodes' prompts would have no room; or
+            chats are wanted of a tokenizer without a chat template.
         MissingError: The file or dataset is not there.
         InputError: It is not what it says, or a prompt is too long; file and line are named.
         ResourceError: The Hugging Face hub cannot be reached.
@@ -87,6 +89,12 @@ def build_prompt_source(
     limits = [limit for limit in (config.max_tokens, room_tokens) if limit is not None]
     longest = min(limits, default=None)
     policy = PolicyTokenizer(tokenizer)
+    for key in ("as_chat", "system"):
+        if getattr(config, key) and not policy.has_chat_template:
+            raise ConfigError(
+                f"prompts.{key} needs a chat template, and the policy's tokenizer has none: leave "
+                f"prompts.{key} out, or take a chat model"
+            )
     if config.source == "reviews":
         return ReviewPrompts(
             policy, prompt_tokens=config.prompt_tokens, seed=config.seed, longest=longest
@@ -106,6 +114,8 @@ def build_prompt_source(
         longest=longest,
         model=model,
         language_field=language_field,
+        turns=Turns(as_chat=config.as_chat, system=config.system),
+        leaves_out_long=config.leave_out_long,
     )
     prompts = read(config, reader)
     _warn_of_control_texts(prompts, policy)

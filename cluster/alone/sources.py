@@ -102,7 +102,7 @@ def find_policy(given: str | None, config: RunConfig, run: Path | None, runs: Pa
         if noted is not None and is_there(Path(noted), str(folder.state), MEND_POLICY):
             return policy_folder(noted)
     if config.policy is not None:
-        return policy_folder(config.policy.path)
+        return policy_folder(config.policy.path, config.policy.revision)
     from cluster.starting.base_model import made_base_model  # with Ray, which takes a second
 
     assert config.base_model is not None, "the config names one of the two"

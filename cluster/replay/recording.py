@@ -43,7 +43,9 @@ class Recording:
         """
         folder = RunFolder.existing(path)
         config = load_config(folder.config)
-        return cls(folder=folder, config=config, policy_path=_starting_policy(config, caches))
+        commits = folder.read_state().get("revisions") or {} if folder.state.exists() else {}
+        policy = _starting_policy(config, caches, commits.get("policy"))
+        return cls(folder=folder, config=config, policy_path=policy)
 
     def exchanges(self, *streams: StreamName) -> Iterator[Exchange]:
         """Give what was recorded of some streams; see `read_exchanges`.
@@ -81,9 +83,9 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _starting_policy(config: RunConfig, caches: tuple[Path, ...]) -> Path:
+def _starting_policy(config: RunConfig, caches: tuple[Path, ...], commit: str | None) -> Path:
     if config.policy is not None:
-        return policy_folder(config.policy.path)
+        return policy_folder(config.policy.path, commit or config.policy.revision)
     assert config.base_model is not None, "the config names one of the two"
     for cache in caches:
         if (folder := made_base_model(config.base_model, cache)) is not None:

@@ -44,7 +44,7 @@ async def starting_policy_folder(config: RunConfig, cache: Path) -> Path:
     if config.base_model is not None:
         return base_model_folder(config.base_model, cache)
     assert config.policy is not None, "the config names one of the two"
-    return await asyncio.to_thread(policy_folder, config.policy.path)
+    return await asyncio.to_thread(policy_folder, config.policy.path, config.policy.revision)
 
 
 async def made_starting_policy(

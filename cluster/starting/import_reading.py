@@ -36,6 +36,7 @@ def preference_reading(model: str | None, config_file: Path | None) -> Preferenc
         UserError: The config or the policy is missing or not what it should be.
     """
     config = None if config_file is None else load_config(config_file)
+    revision = None
     if model is None:
         if config is None:
             return None
@@ -44,8 +45,8 @@ def preference_reading(model: str | None, config_file: Path | None) -> Preferenc
                 f"{config_file} names no policy.path, so its policy is yet to be made: name its "
                 "folder with --model"
             )
-        model = config.policy.path
-    policy = PolicyReading.of_folder(policy_folder(model))
+        model, revision = config.policy.path, config.policy.revision
+    policy = PolicyReading.of_folder(policy_folder(model, revision))
     if config is None:
         ends = WrittenEnds.unknown(policy.end_ids)
     else:

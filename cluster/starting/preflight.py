@@ -82,7 +82,7 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
         check_texts(config, PolicyReading.of_recipe(config.base_model))
         check_adapters(config)
         return None
-    policy = policy_folder(config.policy.path)
+    policy = policy_folder(config.policy.path, config.policy.revision)
     reading = PolicyReading.of_folder(policy)
     _tell_of_strange_tokens(reading.model)
     texts = read_texts(config, reading)
@@ -174,7 +174,9 @@ def _check_reward(config: RunConfig) -> None:
     bundle = find_bundle(config.run.reward)
     if config.policy is not None:
         pays_marks = config.ppo.mark_coefficient > 0
-        check_given(bundle, policy_folder(config.policy.path), pays_marks=pays_marks)
+        check_given(
+            bundle, policy_folder(config.policy.path, config.policy.revision), pays_marks=pays_marks
+        )
 
 
 def _check_critic(config: RunConfig) -> None:
@@ -184,7 +186,9 @@ def _check_critic(config: RunConfig) -> None:
     # Imported where there is one: torch takes seconds.
     from cluster.starting.given_reward import check_critic
 
-    policy = None if config.policy is None else policy_folder(config.policy.path)
+    policy = (
+        None if config.policy is None else policy_folder(config.policy.path, config.policy.revision)
+    )
     check_critic(Path(config.ppo.critic_path), policy)
 
 

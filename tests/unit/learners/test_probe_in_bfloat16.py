@@ -125,7 +125,7 @@ def both(
     attention: str = "eager",
 ) -> tuple[Learner, ModelEngine, RolloutWorker]:
     inner = ModelEngine(folder, engine, attention)
-    config = RolloutConfig(dtype=engine)  # type: ignore[arg-type]
+    config = RolloutConfig.model_validate({"dtype": engine})
     worker = RolloutWorker("rollout-0", inner, RESPONSE, config, clock=ManualClock())
     return Learner(folder, out, dtype=learner, actors_dtype=engine), inner, worker
 
