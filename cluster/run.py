@@ -155,11 +155,13 @@ def _report(folder: RunFolder, console: Console, *, is_shown: bool) -> None:
     It is shown in wandb unless the run was stopped: then there is little time, and it may go on.
     """
     from cluster.report.in_wandb import show_in_wandb, show_lineage_in_wandb
+    from cluster.report.model_card import write_model_cards
     from cluster.report.records import read_run
     from cluster.report.write import write_report
 
     run = read_run(folder.path)
     page = write_report(folder.path, run)
+    write_model_cards(run, folder)
     if is_shown:
         lacking = "the report is"
         try:

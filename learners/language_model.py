@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from protocol.files import writing
 from protocol.folders import FoldersHere, discarded_on_failure, files_in
 from protocol.ports import FolderStore
+from reward_service.lazy_tensors import outlines_of
 from reward_service.tensor_files import write_tensors
 
 WEIGHTS_FILE = "model.safetensors"
@@ -30,7 +34,8 @@ def save_language_model(
     """Write a Hugging Face folder whole, replacing what is there.
 
     The head is written under its own name even where it is tied to the embeddings: engines that
-    keep a copy of it would otherwise go on sampling with their old one.
+    keep a copy of it would otherwise go on sampling with their old one. The config says the type of
+    the tensors, in which whoever loads them without naming one has them.
 
     Args:
         folder: Where to; its parents are made.
@@ -50,7 +55,7 @@ def save_language_model(
         store.discard(folder)  # what a killed process may have left
         draft = store.draft(folder)
         with writing(draft):  # which may be elsewhere than the folder
-            config.save_pretrained(draft)
+            _of_type(config, tensors).save_pretrained(draft)
             tokenizer.save_pretrained(draft)
             with (draft / WEIGHTS_FILE).open("wb") as weights:
                 write_tensors(weights, tensors)
@@ -60,3 +65,14 @@ def save_language_model(
         for file in files:
             store.put(folder, file)
         store.complete(folder, files)
+
+
+def _of_type(config: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Return a config that says of which type the weights are: most of their numbers."""
+    counts: Counter[torch.dtype] = Counter()
+    for each in outlines_of(tensors).values():
+        if each.is_floating_point():
+            counts[each.dtype] += each.numel()
+    saved = copy.deepcopy(config)
+    saved.dtype = max(counts, key=lambda each: counts[each], default=config.dtype)
+    return saved

@@ -340,6 +340,21 @@ def test_a_saved_policy_ends_as_the_one_it_started_from(
     assert (tmp_path / "saved" / "generation_config.json").read_text() == named
 
 
+def test_a_saved_policy_is_loaded_in_its_own_type(learner: PPOLearner, tmp_path: Path) -> None:
+    """Its config says the type of its tensors; ρ was loaded in float32, whatever it is trained in.
+
+    By the type in the config the library loads it, and engines serve it.
+    """
+    learner._engine.module.to(torch.bfloat16)
+    learner.save(tmp_path / "saved")
+    assert json.loads((tmp_path / "saved" / "config.json").read_text())["dtype"] == "bfloat16"
+    saved = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
+    assert {x.dtype for x in saved.parameters()} == {torch.bfloat16}
+    own = learner._engine.module.language_model.state_dict()
+    assert all(saved.state_dict()[name].equal(tensor) for name, tensor in own.items())
+    assert learner._saved_config.dtype == torch.float32, "what it is asked for it does not change"
+
+
 def test_a_saved_policy_loads_whole(learner: PPOLearner, tmp_path: Path) -> None:
     learner.step(inputs.experience_batch(0))
     learner.save(tmp_path / "policy" / "v000001")
