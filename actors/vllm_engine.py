@@ -18,9 +18,9 @@ import psutil
 from actors.config import RolloutConfig
 from actors.end_tokens import model_end_ids
 from actors.engine import Sample
-from actors.literal_path import literal_path
 from actors.liveness import while_alive
 from actors.memory import GIB, cache_beside_others, check_kv_cache
+from actors.served_folder import served_folder
 from actors.tokenizer import load_tokenizer
 from actors.vllm_plugin import SAFETENSORS_BACKEND
 from actors.weights import Weights, transfer_info
@@ -287,7 +287,10 @@ class VllmEngine:
         config = self._config
         ours = config.weight_transport in ("shared_memory", "object_store")
         return AsyncEngineArgs(
-            model=str(literal_path(self._model)),
+            model=str(served_folder(self._model)),
+            # Else it takes a model's other form, params.json and consolidated.safetensors, if any.
+            config_format="hf",
+            load_format="safetensors",
             dtype=config.dtype,
             seed=self._seed,
             enable_sleep_mode=self._rests,

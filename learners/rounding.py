@@ -35,7 +35,8 @@ def rounded_to(dtype: torch.dtype, model: nn.Module) -> Iterator[None]:
     hook = partial(_rounded_output, dtype, generator)
     handles = [each.register_forward_hook(hook) for each in model.modules()]
     try:
-        with torch.autocast(device.type, dtype=dtype):
+        # Without its cache, which would hold all weights once more, and those that ZeRO lets go.
+        with torch.autocast(device.type, dtype=dtype, cache_enabled=False):
             yield
     finally:
         for handle in handles:

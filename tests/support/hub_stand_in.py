@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from huggingface_hub.errors import RevisionNotFoundError
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub.utils._paths import filter_repo_objects
 
 from tests.support.tiny_model import save_tiny_model
 

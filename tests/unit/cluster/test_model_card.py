@@ -80,9 +80,7 @@ def test_labels_are_those_that_its_rewards_learned_each_counted_once(run: RunRec
         ),
     )
     side: Any = type("Side", (), {"view": staticmethod(lambda: told)})
-    version = max(
-        policy.version for policy in run.policies if policy.reward_version in (1, 2)
-    )
+    version = max(policy.version for policy in run.policies if policy.reward_version in (1, 2))
     behind = labels_behind(replace(run, label_side=side), version)
     assert behind.num_labels == len({*of_ada[:3], first})
     assert behind.num_labelers == 1
