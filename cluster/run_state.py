@@ -72,7 +72,7 @@ class RunState(_Part):
     policy_path: str | None = None
     """ρ's folder, as the run found or made it."""
     revisions: dict[str, str] | None = None
-    """Of what came from the hub, its commit, by section of the config, e.g. {"policy": "a1b2…"}."""
+    """The commit of what came from the hub, by section of the config, e.g. {"policy": "a1b2…"}."""
     peak_memory_bytes: int | None = None
     labels_acknowledged: int | None = None
     final_policy_version: int | None = Field(default=None, ge=0)
