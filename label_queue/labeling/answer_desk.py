@@ -62,8 +62,8 @@ class AnswerDesk:
         An answer means that the label is on disk. Idempotent by `assignment_id:revision`: the same
         body gets the first answer again, another one LabelConflict. Changes of mind come before
         what else a batch brings, and none after a decision that rests on what it would change.
-        Raises TooFast above the request rate and ResourceError when the disk refuses; then none of
-        them was taken.
+        Raises TooFast above the request rate, ResourceError when the disk refuses and QueueClosed
+        once the run is over; then none of them was taken.
         """
         self._state.access.admit(labeler_id)
         while True:

@@ -12,7 +12,7 @@ from time import perf_counter
 from label_queue.ledger.records import Ledger, Record
 from label_queue.ledger.room import DiskRoom
 from label_queue.percentile import percentile
-from protocol.errors import DiskFull, ResourceError
+from protocol.errors import DiskFull, QueueClosed, ResourceError
 from protocol.fault_points import reached
 
 APPLIED_AT_ONCE = 100
@@ -90,11 +90,11 @@ class GroupCommit:
         Raises:
             Overtaken: It does not hold any more; nothing was written.
             DiskFull: There is no room, for the whole group.
-            ResourceError: The disk refuses otherwise, the run is over, or the state fell behind the
-                ledger.
+            QueueClosed: The run is over.
+            ResourceError: The disk refuses otherwise, or the state fell behind the ledger.
         """
         if self._is_closed:
-            raise ResourceError("the label queue is closed: the run is over")
+            raise QueueClosed("the label queue is closed: the run is over")
         future: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Write(records, future, still))
         if self._flusher is None or self._flusher.done():

@@ -65,18 +65,21 @@ async def test_an_answer_whose_acknowledgement_is_lost_is_sent_again_unchanged(
 async def test_an_answer_refused_to_somebody_else_who_signed_in_is_kept_for_who_gave_it(
     people: FakePeopleQueue, enter: Enter
 ) -> None:
-    people.waiting = [make_task(number) for number in range(2)]
+    people.waiting = [make_task(number) for number in range(4)]
     ann = await enter()
-    refused = {"status": 403, "json": {"message": "this assignment is another labeler's"}}
-    await ann.page.route(LABELS, lambda route: route.fulfill(**refused))
-    await ann.give("1", "Enter")
+    await people.given_out(3)
+    bob = await ann.page.context.new_page()
+    await bob.goto(ann.url + (await people.owner.admit("bob", "labeler")).link)
+    await bob.get_by_role("button", name="Come in").click()
+    await expect(bob.locator("#task")).to_be_visible()
+    await ann.press("1", "Enter")
     saved = ann.page.locator("#saved")
     await expect(saved).to_have_text(
         "Somebody else signed in here; 1 answer is kept here until you come back: reload the page"
     )
     assert people.submissions == []
-    await ann.page.unroute(LABELS)
-    await ann.reload()
+    await bob.close()
+    await enter_again(ann, people)
     await expect(saved).to_have_text("Saved")
     assert [answer.choice for answer in people.submissions] == ["a0-0"]
 

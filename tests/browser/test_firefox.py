@@ -135,6 +135,21 @@ async def test_an_answer_given_while_the_server_is_away_is_kept_and_sent_once(
         assert [answer.choice for answer in await people.answered(1)] == ["a0-1"]
 
 
+async def test_an_answer_outlives_the_tab_in_which_it_was_given(
+    firefox: Firefox, people: FakePeopleQueue
+) -> None:
+    port = await hold_three_of_a_server_that_goes(firefox, people)
+    await firefox.press("2", "Enter")
+    await firefox.shows("#saved", "1 answer is kept here")
+    other = await firefox.open_tab()
+    await firefox.close_tab()
+    await firefox.to_tab(other)
+    async with serve_people(people, port=port) as url:
+        await firefox.go(url)
+        await firefox.shows("#saved", "Saved")
+    assert [answer.choice for answer in people.submissions] == ["a0-1"]
+
+
 async def test_leases_that_ran_out_while_somebody_read_leave_the_task_that_is_read(
     firefox: Firefox, people: FakePeopleQueue, url: str
 ) -> None:

@@ -67,7 +67,7 @@ async def test_answers_that_are_refused_are_kept_and_hold_up_no_other(
     await ann.give("2", "Enter")
     assert [answer.choice for answer in await people.answered(1)] == ["a8-1"]
     kept = ann.page.locator("#not-taken")
-    await expect(kept).to_contain_text("8 answers that were not taken are kept in this browser tab")
+    await expect(kept).to_contain_text("8 answers that were not taken are kept in this browser.")
     await ann.reload()
     await expect(kept).to_contain_text("8 answers")
 

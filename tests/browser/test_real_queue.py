@@ -133,8 +133,18 @@ async def test_whoever_becomes_a_judge_in_the_midst_of_a_task_goes_on(
     await expect(bob.page.locator("#refused")).to_contain_text("you judge this run")
     await expect(bob.page.locator("#not-taken")).to_contain_text("1 answer that was not taken")
     await expect(bob.page.locator("#saved")).to_have_text("")
-    kept = await bob.page.evaluate("Object.entries(sessionStorage)")
-    assert [value for key, value in kept if key.startswith("andon-outbox")] == ["[]"]
+    kept = await bob.page.evaluate("Object.keys(localStorage)")
+    assert [key.split(":")[0] for key in kept] == ["andon-not-taken"]
+
+
+async def test_a_run_that_ends_under_an_answer_says_so_and_lets_it_be_downloaded(
+    come_in: Enter, queue: LabelQueue
+) -> None:
+    ann = await come_in("ann", "labeler")
+    await queue.close()
+    await ann.press("1", "Enter")
+    await expect(ann.page.get_by_role("heading", name="The run is over")).to_be_focused()
+    await expect(ann.page.locator("#not-taken")).to_contain_text("1 answer that was not taken")
 
 
 async def test_a_comparison_in_arabic_is_in_the_ledger(

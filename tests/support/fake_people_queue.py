@@ -22,7 +22,14 @@ from label_queue.labeling.tasks import Renewal, Task
 from label_queue.ledger.records import Role
 from label_queue.sides.people import PeopleSide
 from protocol.cord import CordState, Pulled
-from protocol.errors import Forbidden, LabelConflict, LabelError, Unauthenticated, UnknownTask
+from protocol.errors import (
+    Forbidden,
+    LabelConflict,
+    LabelError,
+    QueueClosed,
+    Unauthenticated,
+    UnknownTask,
+)
 from tests.support.fake_owner import FakeOwner
 from tests.support.gold_shelf import GoldShelf
 from tests.support.overview import changed, make_overview
@@ -59,6 +66,8 @@ class FakePeopleQueue(PeopleSide):
         """Assignments whose lease is over, and whose task somebody else has now."""
         self.rejected: list[str] = []
         self.is_closed = False
+        self.is_over = False
+        """Whether the run has ended: nothing is stored any more."""
         self.guidelines = guidelines
         self.change = asyncio.Event()
         self.identities: dict[str, Identity] = {}
@@ -163,6 +172,8 @@ class FakePeopleQueue(PeopleSide):
     async def submit(
         self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str = "api"
     ) -> list[LabelAnswer | LabelError]:
+        if self.is_over:
+            raise QueueClosed("the label queue is closed: the run is over")
         answers = [self._submit(labeler_id, submission) for submission in submissions]
         self.change.set()
         return answers

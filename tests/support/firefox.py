@@ -101,6 +101,10 @@ class Firefox:
         """Open another tab, and return its name; the present one stays."""
         return await self._do(lambda: str(self._driver.open(type="tab")["handle"]))
 
+    async def close_tab(self) -> None:
+        """Close the present tab, whatever it would ask; go to another before anything else."""
+        await self._do(self._driver.close)
+
     async def to_tab(self, name: str) -> None:
         """Go to a tab."""
         await self._do(lambda: self._driver.switch_to_window(name))

@@ -29,10 +29,11 @@ NAMES = frozenset(
         *("GET", "POST", "Accept", "Content-Type", "Retry-After", "X-Andon-CSRF"),
         *("Enter", "Escape", "Backspace", "Delete"),
         *("ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"),
+        *("QueueClosed", "SecurityError"),
         *("A", "U+"),
     }
 )
-"""Names that have capitals: of headers, methods, keys and notations."""
+"""Names that have capitals: of headers, methods, keys, errors and notations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from label_queue.ledger import group_commit
 from label_queue.ledger.group_commit import GroupCommit, Overtaken
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
-from protocol.errors import DiskFull, ResourceError
+from protocol.errors import DiskFull, QueueClosed, ResourceError
 from protocol.labels import Submitted
 from tests.support.labels import make_event, make_query
 from tests.support.ledger_stores import LedgerStore
@@ -177,7 +177,7 @@ async def test_what_the_run_must_have_written_waits_for_room(
     assert await waiting == applied == ledger.events()
     assert commits.room.want() == ""
     await commits.close()
-    with pytest.raises(ResourceError, match="the run is over"):
+    with pytest.raises(QueueClosed, match="the run is over"):
         await commits.write_patiently(EVENTS)
 
 
@@ -208,7 +208,7 @@ async def test_closing_twice_is_allowed() -> None:
     assert commits.commit_p95_s == 0.0
     await commits.close()
     await commits.close()
-    with pytest.raises(ResourceError, match="the run is over"):
+    with pytest.raises(QueueClosed, match="the run is over"):
         await commits.write(EVENTS)
 
 

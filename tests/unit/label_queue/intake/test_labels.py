@@ -229,6 +229,15 @@ async def test_a_late_answer_is_kept(
     assert len(ledger.events()) == 2
 
 
+async def test_an_answer_after_the_runs_end_is_told_that_it_is_over(
+    ann: httpx.AsyncClient, queue: LabelQueue
+) -> None:
+    body = choice(await take(ann))
+    await queue.close()
+    answer = await post(ann, body)
+    assert (answer.status_code, answer.json()["error"]) == (503, "QueueClosed")
+
+
 async def test_a_waiting_labeler_gets_the_next_task_as_it_comes(make_queue: MakeQueue) -> None:
     queue = make_queue()
     token = await queue.owner.add_labeler("ann")

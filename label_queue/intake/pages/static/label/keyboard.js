@@ -1,15 +1,19 @@
 /** Single keys as commands. They can be switched off, as WCAG 2.1.4 asks. */
 
+import { read, write } from "./storage.js";
+
 const SETTING = "andon-keys";
+/** What was chosen where the browser does not keep it. @type {boolean | null} */
+let chosen = null;
 
 /** Whether single keys act. */
 export function keysAreOn() {
-  return localStorage.getItem(SETTING) !== "off";
+  return chosen ?? read("browser", SETTING) !== "off";
 }
 
 /** @param {boolean} isOn */
 export function setKeys(isOn) {
-  localStorage.setItem(SETTING, isOn ? "on" : "off");
+  chosen = write("browser", SETTING, isOn ? "on" : "off") ? null : isOn;
 }
 
 /**

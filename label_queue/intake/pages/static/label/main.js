@@ -1,6 +1,6 @@
 /** The labelling page: what each part says to the others. */
 
-import { Refused, Unreachable, leave, send } from "../shared/api.js";
+import { Refused, Unreachable, leave, pause, send } from "../shared/api.js";
 import { byId, meta } from "../shared/dom.js";
 import { listed, say } from "../shared/words.js";
 import { Answer } from "./answer.js";
@@ -9,16 +9,21 @@ import { askReason, setUpHelp, showHelp } from "./dialogs.js";
 import { candidateOf, listen } from "./keyboard.js";
 import { keepLeases } from "./lease.js";
 import { Marks } from "./marks.js";
+import { Kept, storageKey } from "./kept.js";
 import { NotTaken } from "./not_taken.js";
 import { Outbox } from "./outbox.js";
 import { OwnProgress, showCord, showSaved } from "./own_progress.js";
 import { whyNot } from "./refusals.js";
+import { read, write } from "./storage.js";
 import { TaskLine } from "./task_line.js";
 import { TaskView } from "./task_view.js";
 import { Unfinished } from "./unfinished.js";
 
-const SECTIONS = ["loading", "waiting", "closed", "ended", "changed", "task"];
+const SECTIONS = ["loading", "waiting", "closed", "ended", "changed", "over", "task"];
 const GUIDELINES_SEEN = `andon-guidelines:${meta("andon-run")}`;
+
+/** How long an answer on its way is waited for by somebody who leaves. */
+const LAST_ANSWER_MS = 2_000;
 
 const NOBODYS = new Answer({
   assignment_id: "", run_id: "", kind: "pair", prompt: { text: "", messages: [], language: "", node: null }, candidates: [],
@@ -30,23 +35,25 @@ let answer = null;
 /** The answer put aside while the last one is changed. @type {Answer | null} */
 let putAside = null;
 let isEnded = false;
+/** Whether the page goes by what somebody does on it: another language is another page, in the same tab. */
+let isGoingOn = false;
 
-const notTaken = new NotTaken(`andon-not-taken:${meta("andon-run")}:${meta("andon-labeler")}`);
+const unsentKept = new Kept("outbox");
+const notTakenKept = new Kept("not-taken");
+const notTaken = new NotTaken(notTakenKept, () => outbox.stuck, () => outbox.forget());
 const outbox = new Outbox(
-  `andon-outbox:${meta("andon-run")}:${meta("andon-labeler")}`,
+  unsentKept,
+  notTaken,
   (state) => {
     showSaved(state, outbox.pending.length);
-    if (state.kind === "ended") end(401);
-    if (state.kind === "changed") end(403);
+    sayWhatIsKept();
+    if (state.kind === "ended" || state.kind === "changed" || state.kind === "over") end(state.kind);
     if (state.kind === "saved") own.refresh();
   },
-  (error, submission) => {
-    notTaken.add(error, submission);
-    complain("refused.answer", error);
-  },
+  (why) => complain("refused.answer", why),
 );
-const unfinished = new Unfinished(`andon-unfinished:${meta("andon-run")}:${meta("andon-labeler")}`);
-const line = new TaskLine({ isAnswered: (id) => outbox.holds(id), onShutOut: end, onTrouble: sayNoneComes });
+const unfinished = new Unfinished(storageKey("unfinished"));
+const line = new TaskLine({ isAnswered: (id) => outbox.holds(id), onEnd: end, onTrouble: sayNoneComes });
 const own = new OwnProgress(end);
 const view = new TaskView(
   (id) => choose(id),
@@ -59,7 +66,7 @@ function announce(message) {
   byId("announcer").textContent = message;
 }
 
-/** @param {string} name @param {Refused | Unreachable} error */
+/** @param {string} name @param {{status: number, message: string}} error */
 function complain(name, error) {
   byId("refused").hidden = false;
   byId("refused").dataset.about = name;
@@ -81,15 +88,30 @@ function showSection(name) {
   if (name !== "task") byId(name).querySelector("h1")?.focus();
 }
 
-/** @param {number} status 401: the session ended; 403: somebody in their role does nothing here */
-function end(status) {
+/** How many answers are kept that the run does not have. */
+function keptCount() {
+  return outbox.pending.length + notTaken.count;
+}
+
+/** Say how many answers will not be sent, and how long they are kept where that is not for long. */
+function sayWhatIsKept() {
+  notTaken.show();
+  const lasting = new Set([unsentKept.lasting, notTakenKept.lasting]);
+  const isOnPage = lasting.has("page");
+  const isBrief = isOnPage || lasting.has("tab");
+  byId("kept-briefly").hidden = !isBrief;
+  byId("kept-briefly").textContent = isBrief ? say(isOnPage ? "kept.page" : "kept.tab") : "";
+}
+
+/** @param {import("./endings.js").Ending} ending */
+function end(ending) {
   if (isEnded) return;
   isEnded = true;
   line.isOver = true;
   keepUnfinished();
   answer = null;
   marks.reset();
-  showSection(status === 403 ? "changed" : "ended");
+  showSection(ending);
 }
 
 function keepUnfinished() {
@@ -197,7 +219,7 @@ async function openLast() {
   if (answer !== null && answer.revision > 0) return;
   if (outbox.pending.length > 0) {
     announce(say("undo.still_saving"));
-    await new Promise((resolve) => outbox.addEventListener("drained", resolve, { once: true }));
+    await outbox.drain();
   }
   const me = await own.refresh();
   if (me === null || me.last === null) {
@@ -235,11 +257,24 @@ async function pullCord() {
   }
 }
 
+/** Leave, unless somebody who is told what stays in the browser thinks better of it. */
+async function askToLeave() {
+  // An answer that was given just now is most often saved in a moment.
+  if (outbox.stuck.length === 0) await Promise.race([outbox.drain(), pause(LAST_ANSWER_MS)]);
+  const count = keptCount();
+  if (count > 0 && !window.confirm(say("leave.kept", { count }))) return;
+  isGoingOn = true;
+  await leave((error) => {
+    isGoingOn = false;
+    complain("refused.leave", error);
+  });
+}
+
 function toggleGuidelines() {
   const panel = byId("guidelines");
   panel.hidden = !panel.hidden;
   byId("open-guidelines").setAttribute("aria-expanded", String(!panel.hidden));
-  if (panel.hidden) localStorage.setItem(GUIDELINES_SEEN, "yes");
+  if (panel.hidden) write("browser", GUIDELINES_SEEN, "yes");
   byId(panel.hidden ? "open-guidelines" : "guidelines-heading").focus();
 }
 
@@ -293,8 +328,8 @@ function setUpButtons() {
     "both-bad": COMMANDS.b,
     skip,
     report,
-    leave: () => leave((error) => complain("refused.leave", error)),
-    reload: () => location.reload(),
+    leave: askToLeave,
+    reload: () => { isGoingOn = true; location.reload(); },
     "cancel-revision": stopRevising,
     "open-help": showHelp,
     "open-cord": pullCord,
@@ -313,24 +348,29 @@ setUpHelp();
 listen(onKey);
 keepLeases(() => [...line.tasks, ...(answer === null ? [] : [answer.task])], (id) => line.drop(id), attention);
 line.addEventListener("change", turn);
-// Another language is another page, in the same tab: what is on its way goes on from there.
-let isChangingLanguage = false;
+// What another tab has answered is not asked here.
+unsentKept.addEventListener("elsewhere", (/** @type {any} */ { detail }) => {
+  if (detail !== null) line.drop(detail.answer.assignment_id);
+});
 for (const link of document.querySelectorAll(".languages a")) {
-  link.addEventListener("click", () => { isChangingLanguage = true; });
+  link.addEventListener("click", (/** @type {any} */ { ctrlKey, metaKey, shiftKey }) => {
+    isGoingOn = !(ctrlKey || metaKey || shiftKey);
+  });
 }
 window.addEventListener("beforeunload", (event) => {
-  const isKept = outbox.pending.length + notTaken.count > 0;
-  if (isKept && !isEnded && !isChangingLanguage) event.preventDefault();
+  const isLost = [unsentKept, notTakenKept].some((kept) => kept.lasting === "page");
+  if (keptCount() > 0 && (isLost || !isGoingOn)) event.preventDefault();
 });
 window.addEventListener("pagehide", () => {
   if (!isEnded) keepUnfinished();
 });
 // Beside the task they are in nobody's way; where they would push it down they stay closed.
 const opensAlone = byId("guidelines").dataset.opens === "yes" && matchMedia("(min-width: 1081px)").matches;
-if (opensAlone && localStorage.getItem(GUIDELINES_SEEN) === null) {
+if (opensAlone && read("browser", GUIDELINES_SEEN) === null) {
   byId("guidelines").hidden = false;
   byId("open-guidelines").setAttribute("aria-expanded", "true");
 }
+sayWhatIsKept();
 if (unfinished.revision !== null) show(unfinished.revision);
 outbox.drain();
 own.refresh();

@@ -1,8 +1,9 @@
 /** What the page says around the task: saved or not, one's own progress, the cord. */
 
-import { Refused, Unreachable, isShutOut, send } from "../shared/api.js";
+import { Refused, Unreachable, send } from "../shared/api.js";
 import { byId, element } from "../shared/dom.js";
 import { fromNow, phrase, say } from "../shared/words.js";
+import { endingOf } from "./endings.js";
 import { whyNot } from "./refusals.js";
 
 const EVERY_MS = 15_000;
@@ -25,7 +26,9 @@ function savedWords(state, count) {
     case "saving": return phrase("saved.saving");
     case "saved": return phrase("saved.saved");
     case "foreign": return phrase("saved.foreign", { count });
+    case "renewed": return phrase("saved.renewed", { count });
     case "changed": return phrase("saved.changed", { count });
+    case "over": return count > 0 ? phrase("saved.over_with", { count }) : phrase("saved.over");
     case "ended": return count > 0 ? phrase("saved.ended_with", { count }) : phrase("saved.ended");
     case "retrying": return retryingWords(state.error, { count, when: fromNow(state.waitS) });
   }
@@ -43,9 +46,9 @@ function retryingWords(error, filledIn) {
 
 /** Keeps progress and cord current. */
 export class OwnProgress {
-  /** @param {(status: number) => void} onShutOut told why nothing more is to be done here */
-  constructor(onShutOut) {
-    this.onShutOut = onShutOut;
+  /** @param {(ending: import("./endings.js").Ending) => void} onEnd told why nothing more is to be done here */
+  constructor(onEnd) {
+    this.onEnd = onEnd;
     setInterval(() => this.refresh(), EVERY_MS);
     document.addEventListener("visibilitychange", () => this.refresh());
   }
@@ -66,7 +69,8 @@ export class OwnProgress {
       showCord(me.cord);
       return me;
     } catch (error) {
-      if (isShutOut(error)) this.onShutOut(error.status);
+      const ending = endingOf(error);
+      if (ending !== null) this.onEnd(ending);
       else if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
       return null;
     }

@@ -23,7 +23,7 @@ const WHY = {
 /**
  * Return a complaint as children of an element.
  * @param {string} name of its words, with a {why}
- * @param {import("../shared/api.js").Refused | import("../shared/api.js").Unreachable} error
+ * @param {{status: number, message: string}} error
  * @param {import("../shared/words.js").FilledIn} [filledIn] what else its words want
  */
 export function whyNot(name, error, filledIn = {}) {

@@ -1,6 +1,7 @@
 /** The tasks of this labeler: the one on the page, and the next two fetched before they are wanted. */
 
-import { Refused, Unreachable, isShutOut, pause, send } from "../shared/api.js";
+import { Refused, Unreachable, pause, send } from "../shared/api.js";
+import { endingOf } from "./endings.js";
 
 const AHEAD = 3;
 const LONG_POLL_S = 25;
@@ -19,7 +20,7 @@ export class TaskLine extends EventTarget {
   /**
    * @param {object} how
    * @param {(assignmentId: string) => boolean} how.isAnswered
-   * @param {(status: number) => void} how.onShutOut told why nothing more is to be done here
+   * @param {(ending: import("./endings.js").Ending) => void} how.onEnd told why nothing more is to be done here
    * @param {(error: Unreachable | null) => void} how.onTrouble told why none comes, and that some do
    */
   constructor(how) {
@@ -103,13 +104,14 @@ export class TaskLine extends EventTarget {
 
   /** @param {unknown} error */
   async #recover(error) {
-    if (error instanceof Unreachable) {
+    const ending = endingOf(error);
+    if (ending !== null) {
+      this.isOver = true;
+      this.how.onEnd(ending);
+    } else if (error instanceof Unreachable) {
       // Without any answer the page may as well be waiting; tasks that are there go on.
       if (error.status !== 0 && this.tasks.length === 0) this.how.onTrouble(error);
       await pause(LOOK_AGAIN_MS);
-    } else if (isShutOut(error)) {
-      this.isOver = true;
-      this.how.onShutOut(error.status);
     } else if (error instanceof Refused) {
       await pause(Math.max(LOOK_AGAIN_MS, error.retryAfterS * 1000));
     } else {

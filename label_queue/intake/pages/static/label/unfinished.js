@@ -5,6 +5,7 @@
  */
 
 import { Answer } from "./answer.js";
+import { read, remove, write } from "./storage.js";
 
 /**
  * @typedef {object} Begun
@@ -40,8 +41,8 @@ export class Unfinished {
   constructor(key) {
     this.key = key;
     /** @type {Begun[]} */
-    const kept = JSON.parse(sessionStorage.getItem(key) ?? "[]");
-    sessionStorage.removeItem(key);
+    const kept = JSON.parse(read("tab", key) ?? "[]");
+    remove("tab", key);
     for (const { id, answer, task } of kept) {
       if (task === null) this.#begun.set(id, answer);
       else this.revision = Answer.goingOn(task, answer);
@@ -65,6 +66,6 @@ export class Unfinished {
    */
   keep([onPage, putAside], activeMs) {
     const kept = [begun(onPage, activeMs), begun(putAside, 0)].filter((each) => each !== null);
-    sessionStorage.setItem(this.key, JSON.stringify(kept));
+    write("tab", this.key, JSON.stringify(kept));
   }
 }

@@ -6,6 +6,8 @@ const TIMEOUT_MS = 15_000;
 /** What stands before every path where the browser is; "" for nothing. */
 export const ROOT = meta("andon-root");
 
+/** What the API calls an error by where the run has ended. */
+const ENDED = "QueueClosed";
 /** What a proxy before the run may refuse for it, in no words of the API's; else such an answer is none. */
 const ALSO_BY_PROXY = new Set([413, 429]);
 
@@ -36,6 +38,9 @@ export class Unreachable extends Error {
     this.status = status;
   }
 }
+
+/** The run has ended: nothing took effect, and nothing will unless the run goes on one day. */
+export class Over extends Unreachable {}
 
 /**
  * Whether a request that only reads was refused for whom it came from: they have no session any
@@ -114,6 +119,7 @@ async function failure(response) {
   const { status } = response;
   const answer = await response.json().catch(() => null);
   const message = answer?.message ?? `${status} ${response.statusText}`.trim();
+  if (answer?.error === ENDED) return new Over(message, status);
   const isOfRun = answer !== null || ALSO_BY_PROXY.has(status);
   if (status >= 500 || status === 408 || !isOfRun) return new Unreachable(message, status);
   const retryAfterS = Number(response.headers.get("Retry-After") ?? 1) || 1;
