@@ -40,7 +40,10 @@ let isGoingOn = false;
 
 const unsentKept = new Kept("outbox");
 const notTakenKept = new Kept("not-taken");
-const notTaken = new NotTaken(notTakenKept, () => outbox.stuck, () => outbox.forget());
+const notTaken = new NotTaken(notTakenKept, () => outbox.stuck, () => {
+  outbox.forget();
+  sayWhatIsKept();
+});
 const outbox = new Outbox(
   unsentKept,
   notTaken,

@@ -37,7 +37,8 @@ export class Outbox extends EventTarget {
    * @param {import("./kept.js").Kept} kept
    * @param {import("./not_taken.js").NotTaken} notTaken
    * @param {(state: OutboxState) => void} onState also told when another tab has changed how many there are
-   * @param {(error: {status: number, message: string}) => void} onRefused told why an answer that was given on this page was not taken
+   * @param {(error: {status: number, message: string}) => void} onRefused told why an answer that was
+   *   given on this page was not taken
    */
   constructor(kept, notTaken, onState, onRefused) {
     super();
