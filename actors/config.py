@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from protocol.ending import ResponseMode
 from protocol.settings import Count, Processes, Seconds, Settings, Tokens
 
-WeightTransportName = Literal["shared_memory", "object_store", "nccl", "ipc"]
+WeightTransportName = Literal["auto", "shared_memory", "object_store", "nccl", "ipc"]
 
 
 class ResponseConfig(Settings):
@@ -74,10 +74,11 @@ class RolloutConfig(Settings):
     """Share of the device's memory for weights and KV cache; read when `kv_cache_gib` is 0."""
     tensor_parallel_size: Processes = 1
     """Devices an engine is split over."""
-    weight_transport: WeightTransportName = "shared_memory"
+    weight_transport: WeightTransportName = "auto"
     """How weights travel: "shared_memory" on one node and "object_store" across nodes, both on any
-    device; or vLLM's own ways, "nccl" from GPU to GPU and "ipc" where learner and actors share one
-    GPU, in whose memory `run.max_policy_lag` + 2 copies of the weights are then kept."""
+    device, of which "auto" takes the first where learner and actors are on one node; or vLLM's own
+    ways, "nccl" from GPU to GPU and "ipc" where learner and actors share one GPU, in whose memory
+    `run.max_policy_lag` + 2 copies of the weights are then kept."""
     push_timeout_s: Seconds = 60.0
     """How long the learner waits for the actors to take a version; for "nccl" alone."""
     probe_tolerance: float = Field(default=1e-3, gt=0, le=100)
@@ -90,9 +91,14 @@ class RolloutConfig(Settings):
     apart."""
 
     @property
+    def goes_by_device(self) -> bool:
+        """Whether weights go from GPU to GPU, by vLLM's own ways."""
+        return self.weight_transport in ("nccl", "ipc")
+
+    @property
     def adapters_travel(self) -> bool:
         """Whether engines add adapters to ρ themselves; vLLM's own transports take whole weights.
 
         Only of use where `policy.lora` is set.
         """
-        return self.weight_transport in ("shared_memory", "object_store")
+        return not self.goes_by_device

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from actors.config import ResponseConfig, RolloutConfig
@@ -17,9 +16,9 @@ from protocol.messages import (
     PolicyVersion,
     Rollout,
     RolloutRequest,
-    StoredWeights,
 )
 from protocol.ports import OpenStore
+from protocol.remote import check_gpus_are_seen, own_gpus
 
 
 class RolloutActorShell:
@@ -72,6 +71,10 @@ class RolloutActorShell:
 
     async def start(self) -> None:
         """Start the engine: blocks for about half a minute; again: nothing. Raises UserError."""
+        import torch
+
+        is_seen = torch.cuda.is_available()
+        check_gpus_are_seen("a rollout actor", "cluster.gpus_per_actor", is_seen=is_seen)
         await self._worker.start()
 
     async def generate(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
@@ -83,14 +86,15 @@ class RolloutActorShell:
 
         Blocks no other call; may be called twice.
         """
-        if isinstance(policy.weights, StoredWeights):
-            content = await policy.weights.stored  # type: ignore[misc]  # an ObjectRef
-            policy = replace(policy, weights=replace(policy.weights, stored=content))
         return await self._worker.load_policy(policy)
 
     async def rest(self) -> None:
         """Give the device's memory back until the next `load_policy`. May be called twice."""
         await self._worker.rest()
+
+    async def gpus(self) -> list[str]:
+        """Return the GPUs that Ray has given this actor. May be called twice."""
+        return own_gpus()
 
     async def stats(self) -> ActorStats:
         """Return what the actor did since it started. May be called twice."""

@@ -23,7 +23,7 @@ from actors.memory import GIB, cache_beside_others, check_kv_cache
 from actors.served_folder import served_folder
 from actors.tokenizer import load_tokenizer
 from actors.vllm_plugin import SAFETENSORS_BACKEND
-from actors.weights import Weights, transfer_info
+from actors.weights import Weights, updates
 from protocol.errors import ConfigError, EngineDied, InputError, ResourceError
 from protocol.folders import FoldersHere
 from protocol.logs import logger_of
@@ -35,7 +35,6 @@ from protocol.tokenizing import PolicyTokenizer
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
-    from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.outputs import RequestOutput
     from vllm.sampling_params import SamplingParams
@@ -197,13 +196,12 @@ class VllmEngine:
             init = base.WeightTransferInitRequest(dict(weights.init_info))
             await llm.init_weight_transfer_engine(init)
             self._met_trainer = True
-        update = base.WeightTransferUpdateRequest(dict(transfer_info(weights)))
         if self._is_resting:  # vLLM's scheduler stands still, and resumed now it has no cache
-            await _update(llm, version, update)
+            await _update(llm, version, weights)
             return
         await llm.pause_generation(mode="keep", clear_cache=False)
         try:
-            await _update(llm, version, update)
+            await _update(llm, version, weights)
         finally:
             await llm.resume_generation()
 
@@ -285,7 +283,6 @@ class VllmEngine:
         from vllm.engine.arg_utils import AsyncEngineArgs
 
         config = self._config
-        ours = config.weight_transport in ("shared_memory", "object_store")
         return AsyncEngineArgs(
             model=str(served_folder(self._model)),
             # Else it takes a model's other form, params.json and consolidated.safetensors, if any.
@@ -302,7 +299,7 @@ class VllmEngine:
             tensor_parallel_size=config.tensor_parallel_size,
             distributed_executor_backend=_executor(config.tensor_parallel_size),
             weight_transfer_config=WeightTransferConfig(
-                backend=SAFETENSORS_BACKEND if ours else config.weight_transport
+                backend=config.weight_transport if config.goes_by_device else SAFETENSORS_BACKEND
             ),
             # Log-probabilities of the distribution that is sampled: after the temperature.
             logprobs_mode="processed_logprobs",
@@ -327,7 +324,7 @@ class VllmEngine:
     def _check_device(self) -> None:
         import torch
 
-        if self._config.weight_transport in ("nccl", "ipc") and not torch.cuda.is_available():
+        if self._config.goes_by_device and not torch.cuda.is_available():
             raise ConfigError(
                 f'rollouts.weight_transport = "{self._config.weight_transport}" needs a CUDA '
                 'device and this machine has none: use "shared_memory" or "object_store"'
@@ -376,9 +373,12 @@ def _executor(num_devices: int) -> str | None:
     return "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 
 
-async def _update(llm: AsyncLLM, version: int, update: WeightTransferUpdateRequest) -> None:
+async def _update(llm: AsyncLLM, version: int, weights: Weights) -> None:
+    from vllm.distributed.weight_transfer.base import WeightTransferUpdateRequest
+
     await llm.start_weight_update()
-    await llm.update_weights(update)
+    async for update in updates(weights):
+        await llm.update_weights(WeightTransferUpdateRequest(update))
     await llm.finish_weight_update(weight_version=str(version))
 
 

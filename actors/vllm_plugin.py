@@ -28,6 +28,8 @@ from protocol.low_rank import is_low_rank
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from actors.pieces import Assembly
+
 SAFETENSORS_BACKEND = "andon_safetensors"
 """Our weight-transfer backend's name in vLLM's factory."""
 
@@ -49,21 +51,21 @@ def _die_with(sentinel: int) -> None:
 
 @dataclass
 class SafetensorsInitInfo(WeightTransferInitInfo):  # type: ignore[misc]
-    """Nothing to agree on beforehand: a file, or bytes, say it all."""
+    """Nothing to agree on beforehand: a file, or its pieces, say it all."""
 
 
 @dataclass
 class SafetensorsUpdateInfo(WeightTransferUpdateInfo):  # type: ignore[misc]
-    """Where one version's weights are: in a file, or here."""
+    """A version's weights: where they are in a file, or the next piece of one, here."""
 
     path: str = ""
-    content: bytes = b""
+    piece: bytes = b""
 
 
 class SafetensorsTransfer(
     WeightTransferEngine[SafetensorsInitInfo, SafetensorsUpdateInfo]  # type: ignore[misc]
 ):
-    """Loads weights in checkpoint format from a safetensors file, or from its bytes.
+    """Loads weights in checkpoint format from a safetensors file, or from its pieces in turn.
 
     Where these hold only what adapters add to ρ, the rest comes from the folder the engine was
     started on.
@@ -74,6 +76,10 @@ class SafetensorsTransfer(
 
     init_info_cls = SafetensorsInitInfo
     update_info_cls = SafetensorsUpdateInfo
+    _assembly: Assembly | None = None
+    """The version whose pieces come."""
+    _adapters: dict[str, Tensor]
+    """All that came of that so far, where it is what adapters add."""
 
     def init_transfer_engine(self, init_info: SafetensorsInitInfo) -> None:
         """Do nothing: there is no rendezvous."""
@@ -82,6 +88,7 @@ class SafetensorsTransfer(
         """Put the layers back into checkpoint layout, ready to load."""
         from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
 
+        self._assembly, self._adapters = None, {}
         initialize_layerwise_reload(self.model)
 
     def update_weights(self, update_info: dict[str, Any]) -> None:
@@ -89,14 +96,30 @@ class SafetensorsTransfer(
         self.receive_weights(self.parse_update_info(update_info))
 
     def receive_weights(self, update_info: SafetensorsUpdateInfo) -> None:
-        """Copy each tensor into the model."""
-        from safetensors.torch import load, load_file
+        """Copy each tensor into the model, of a piece those that end in it."""
+        if not update_info.path:
+            self._take(update_info.piece)
+            return
+        from safetensors.torch import load_file
 
-        path, content = update_info.path, update_info.content
-        tensors = load_file(path) if path else load(content)
+        tensors = load_file(update_info.path)
         self.model.load_weights(
             self._from_folder(tensors) if is_low_rank(tensors.keys()) else tensors.items()
         )
+
+    def _take(self, piece: bytes) -> None:
+        from actors.pieces import Assembly
+
+        if self._assembly is None:
+            self._assembly = Assembly(piece)
+            piece = b""
+        found = self._assembly.take(piece)
+        if not is_low_rank(self._assembly.names):
+            self.model.load_weights(found)
+            return
+        self._adapters.update(found)
+        if self._assembly.is_whole:
+            self.model.load_weights(self._from_folder(self._adapters))
 
     def _from_folder(self, version: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """Give whole weights where a version holds only what adapters add to the model's own."""
@@ -113,6 +136,8 @@ class SafetensorsTransfer(
         """Repack the layers into the layout the kernels read."""
         from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
 
+        assert self._assembly is None or self._assembly.is_whole, "all pieces come"
+        self._assembly, self._adapters = None, {}
         finalize_layerwise_reload(self.model, self.model_config)
 
     def shutdown(self) -> None:

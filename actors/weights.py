@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import io
-from collections.abc import Mapping
-from io import BufferedIOBase
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
 from pathlib import Path
 
 from protocol import safetensors_header
@@ -19,15 +19,32 @@ from protocol.messages import (
     WeightsFile,
 )
 
-Weights = Path | bytes | DeviceTransfer
-"""A safetensors file, its bytes, or what was announced to this actor's engine."""
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A safetensors file in an object store, cut as `StoredWeights` says."""
+
+    stored: tuple[object, ...]
+
+    async def header(self) -> bytes:
+        """Return the first."""
+        return await _fetched(self.stored[0])
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give the pieces in turn; each is fetched when the one before was taken, and not kept."""
+        for reference in self.stored:
+            yield await _fetched(reference)
 
 
-def open_weights(policy: PolicyVersion, actor_id: str) -> Weights:
-    """Return a version's weights, checked against the digest of its announcement. Blocks.
+Weights = Path | Pieces | DeviceTransfer
+"""A safetensors file, one in pieces, or what was announced to this actor's engine."""
 
-    An object reference must have been resolved to bytes before. Device to device, the weights are
-    what was announced to this actor.
+
+async def open_weights(policy: PolicyVersion, actor_id: str) -> Weights:
+    """Return a version's weights, checked against the digest of its announcement.
+
+    Pieces have been to this node by then, one at a time. Device to device, the weights are what was
+    announced to this actor.
 
     Raises:
         BundleCorrupt: The bytes are not those announced.
@@ -35,39 +52,56 @@ def open_weights(policy: PolicyVersion, actor_id: str) -> Weights:
     """
     match policy.weights:
         case WeightsFile(path=path, sha256=sha256):
-            return _checked_file(policy.version, Path(path), sha256)
-        case StoredWeights(stored=bytes(content), sha256=sha256):
-            _check_digest(policy.version, sha256, io.BytesIO(content))
-            return content
-        case StoredWeights(stored=stored):
-            raise TypeError(f"expected safetensors bytes, got {type(stored).__name__}")
+            return await asyncio.to_thread(_checked_file, policy.version, Path(path), sha256)
+        case StoredWeights(stored=stored, sha256=sha256):
+            return await _checked_pieces(policy.version, Pieces(stored), sha256)
         case OpenedWeights(transfers=transfers) | BroadcastWeights(transfers=transfers):
             return transfers[actor_id]
 
 
-def transfer_info(weights: Weights) -> Mapping[str, object]:
-    """Return what the engine's weight-transfer backend is told of an update."""
-    if isinstance(weights, Path):
-        return {"path": str(weights)}
-    if isinstance(weights, bytes):
-        return {"content": weights}
-    return weights.update_info
+async def updates(weights: Weights) -> AsyncIterator[dict[str, object]]:
+    """Give what the engine's weight-transfer backend is told of an update, in turn."""
+    match weights:
+        case Path():
+            yield {"path": str(weights)}
+        case Pieces():
+            async for piece in weights:
+                yield {"piece": piece}
+        case DeviceTransfer(update_info=update_info):
+            yield dict(update_info)
 
 
-def tensor_names(weights: Weights) -> frozenset[str]:
-    """Return the names of the tensors in a safetensors file or its bytes; else nothing."""
-    if isinstance(weights, Path):
-        with weights.open("rb") as file:
-            return safetensors_header.tensor_names(file, weights.stat().st_size)
-    if isinstance(weights, bytes):
-        return safetensors_header.tensor_names(io.BytesIO(weights), len(weights))
-    return frozenset()
+async def tensor_names(weights: Weights) -> frozenset[str]:
+    """Return the names of the tensors in a safetensors file or its pieces; else nothing."""
+    match weights:
+        case Path():
+            with weights.open("rb") as file:
+                return safetensors_header.tensor_names(file, weights.stat().st_size)
+        case Pieces():
+            return frozenset(safetensors_header.tensors_in_turn(await weights.header()))
+        case DeviceTransfer():
+            return frozenset()
+
+
+async def _fetched(reference: object) -> bytes:
+    assert isinstance(reference, Awaitable), "what the store gave out is awaited"
+    content = await reference
+    assert isinstance(content, bytes)
+    return content
+
+
+async def _checked_pieces(version: int, pieces: Pieces, sha256: str) -> Pieces:
+    digest = hashlib.sha256()
+    async for piece in pieces:
+        await asyncio.to_thread(digest.update, piece)
+    _check_digest(version, sha256, digest.hexdigest())
+    return pieces
 
 
 def _checked_file(version: int, path: Path, sha256: str) -> Path:
     try:
         with path.open("rb") as file:
-            _check_digest(version, sha256, file)
+            _check_digest(version, sha256, hashlib.file_digest(file, "sha256").hexdigest())
     except FileNotFoundError:
         raise MissingError(
             f"{path} no longer holds policy version {version}: "
@@ -76,8 +110,7 @@ def _checked_file(version: int, path: Path, sha256: str) -> Path:
     return path
 
 
-def _check_digest(version: int, sha256: str, file: BufferedIOBase) -> None:
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
+def _check_digest(version: int, sha256: str, digest: str) -> None:
     if digest != sha256:
         raise BundleCorrupt(
             f"the weights of policy version {version} hash to {digest[:12]}, "

@@ -266,7 +266,7 @@ class RolloutWorker:
         began = self._clock()
         weights: Weights | None = None
         if policy.version > self._version:
-            weights = await asyncio.to_thread(open_weights, policy, self._actor_id)
+            weights = await open_weights(policy, self._actor_id)
         try:
             if self._is_resting:
                 await self._engine.wake_weights()
@@ -297,12 +297,12 @@ class RolloutWorker:
             return largest(differences_of(scored, probe))
         raise ProbeMismatch(
             f"{self._actor_id} after loading policy version {policy.version}: log-probabilities "
-            f"differ from the learner's {refused}; {_likely_cause(weights)}"
+            f"differ from the learner's {refused}; {await _likely_cause(weights)}"
         )
 
 
-def _likely_cause(weights: Weights | None) -> str:
-    names = frozenset() if weights is None else tensor_names(weights)
+async def _likely_cause(weights: Weights | None) -> str:
+    names = frozenset() if weights is None else await tensor_names(weights)
     if names and "lm_head.weight" not in names and not is_low_rank(names):
         return (
             "the weights hold no lm_head.weight, so the engine kept its old output head: "

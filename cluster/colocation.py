@@ -50,12 +50,12 @@ def check_turns(
         (
             transport == "ipc",
             "and rollouts.weight_transport 'ipc' do not go together, for its copies of the weights "
-            "stay on the GPU: choose 'shared_memory'",
+            "stay on the GPU: choose 'auto'",
         ),
         (
             transport == "nccl",
             "and rollouts.weight_transport 'nccl' do not go together, for it joins no two "
-            "processes of one GPU: choose 'shared_memory'",
+            "processes of one GPU: choose 'auto'",
         ),
         (
             learner.zero_stage != 2,

@@ -325,16 +325,30 @@ class RunConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _ranks_have_gpus_of_their_own(self) -> Self:
+        """NCCL joins no two ranks of one GPU, and Ray puts shares of one there where they fit."""
+        gpus = self.cluster.gpus_per_learner_rank
+        of_trainer = self.reward_trainer.num_ranks if self.run.reward is None else 1
+        for section, ranks in (("learner", self.learner.num_ranks), ("reward_trainer", of_trainer)):
+            if ranks > 1 and 0 < gpus <= 0.5:
+                raise ValueError(
+                    f"{section}.num_ranks is {ranks} and cluster.gpus_per_learner_rank {gpus:g}: "
+                    "two ranks would be on one GPU, which NCCL refuses; give each rank a whole "
+                    f"one, or set {section}.num_ranks to 1"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _transport_has_its_devices(self) -> Self:
         transport = self.rollouts.weight_transport
-        if transport not in ("nccl", "ipc"):
+        if not self.rollouts.goes_by_device:
             return self
         actor, rank = self.cluster.gpus_per_actor, self.cluster.gpus_per_learner_rank
         both = "cluster.gpus_per_actor and cluster.gpus_per_learner_rank"
         if not actor or not rank:
             raise ValueError(
                 f"rollouts.weight_transport {transport!r} goes from GPU to GPU: set {both}, or "
-                "choose 'shared_memory' or 'object_store'"
+                "choose 'auto'"
             )
         trainer_ranks = self.reward_trainer.num_ranks if self.run.reward is None else 0
         shared = (

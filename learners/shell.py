@@ -31,6 +31,7 @@ from protocol.folders import FoldersHere
 from protocol.messages import ExperienceBatch, PolicyVersion, StepReport
 from protocol.niceness import stand_back
 from protocol.ports import FolderStore, OpenStore, PushingPublisher, WeightPublisher
+from protocol.remote import check_gpus_are_seen, own_gpus
 from reward_service.config import RewardModelConfig
 
 if TYPE_CHECKING:
@@ -68,9 +69,20 @@ class Rank(ABC):
         """Return the process id, for the memory figures."""
         return os.getpid()
 
+    def gpus(self) -> list[str]:
+        """Return the GPUs that Ray has given this rank. May be called twice."""
+        return own_gpus()
+
     def _join(self, host: str, port: int) -> None:
+        import torch
+
         from learners.engine import join_ranks
 
+        check_gpus_are_seen(
+            f"rank {self._rank} of a learner",
+            "cluster.gpus_per_learner_rank",
+            is_seen=torch.cuda.is_available(),
+        )
         join_ranks(self._rank, self._world_size, host, port)
 
     def _leave(self) -> None:

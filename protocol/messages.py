@@ -173,12 +173,13 @@ class WeightsFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredWeights:
-    """Weights in an object store, as safetensors bytes."""
+    """Weights in an object store, as a safetensors file cut into pieces."""
 
-    stored: object
-    """Reference that the store gave out; the bytes themselves, once an actor has fetched them."""
+    stored: tuple[object, ...]
+    """References that the store gave out, each to be awaited: to the file's header alone, then to
+    the bytes of its tensors in turn, cut wherever a piece is full."""
     sha256: str
-    """Digest of the bytes."""
+    """Digest of all their bytes, one piece after the other."""
     num_bytes: int
 
 

@@ -25,7 +25,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 from uuid import uuid4
 
 from protocol import fault_points
-from protocol.errors import ActorDied, MemoryShort, StartFailed
+from protocol.errors import ActorDied, MemoryShort, ResourceError, StartFailed
 from protocol.gathering import Call, Gathered, Outcome, outcome_of
 
 MEND_MEMORY = "use fewer actors or replicas, smaller batches, or a machine with more memory"
@@ -100,6 +100,38 @@ def spawn(make: Callable[P, T], who: str, options: Mapping[str, Any]) -> Callabl
         return Remote(actor.remote(*args, **kwargs), who)
 
     return start
+
+
+def own_gpus() -> list[str]:
+    """Return the GPUs that Ray has given this process, each with its node, which Ray tells apart.
+
+    None outside of Ray.
+    """
+    import ray
+
+    if not ray.is_initialized():
+        return []
+    here = ray.get_runtime_context()
+    node = here.get_node_id()[:8]
+    return [f"GPU {gpu} of node {node}" for gpu in here.get_accelerator_ids()["GPU"]]
+
+
+def check_gpus_are_seen(who: str, key: str, *, is_seen: bool) -> None:
+    """Refuse to work on the CPU in a process that Ray has given a GPU.
+
+    Args:
+        who: Names the process in the error.
+        key: Of the config, by which it asked for one.
+        is_seen: Whether PyTorch can use a GPU here.
+
+    Raises:
+        ResourceError: It was given one, and PyTorch can use none.
+    """
+    if (given := own_gpus()) and not is_seen:
+        raise ResourceError(
+            f"Ray has placed {who} on {given[0]}, and PyTorch can use none there: its build is for "
+            f"the CPU, or the GPU is hidden; see `andon doctor` on that node, or set {key} to 0"
+        )
 
 
 def named(name: str, who: str, namespace: str | None = None) -> Remote[Any]:

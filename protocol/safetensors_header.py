@@ -6,6 +6,7 @@ tensor names type, shape and the first and last byte; then the bytes, without ga
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -17,6 +18,19 @@ from typing import Any
 from protocol.errors import InputError
 
 METADATA = "__metadata__"
+TORCH_NAMES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+"""What PyTorch calls the types that weights are of."""
 _LONGEST_HEADER = 100_000_000
 """Bytes of the longest header: the library's own limit."""
 _BITS = {
@@ -35,6 +49,7 @@ class StoredTensor:
     dtype: str
     """Type of the elements, e.g. "F32"."""
     shape: tuple[int, ...]
+    num_bytes: int
 
 
 def stored_tensors(path: Path) -> dict[str, StoredTensor]:
@@ -54,7 +69,7 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        return _checked(header.content, size - header.end)
+        return _filling(header.content, size - header.end)
     except ValueError as error:
         raise InputError(f"{path}: {error}: save or fetch the model again") from error
 
@@ -66,6 +81,18 @@ def tensor_names(file: BufferedIOBase, size: int) -> frozenset[str]:
         ValueError: It is no safetensors file.
     """
     return frozenset(_read_header(file, size).content) - {METADATA}
+
+
+def tensors_in_turn(header: bytes) -> dict[str, StoredTensor]:
+    """Return the tensors of a file by name, in the order in which their bytes follow its header.
+
+    Args:
+        header: Its length and the JSON object, and nothing more.
+
+    Raises:
+        ValueError: It is no header of a safetensors file.
+    """
+    return _checked(_read_header(io.BytesIO(header), len(header)).content)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +115,13 @@ def _read_header(file: BufferedIOBase, size: int) -> _Header:
     return _Header(content, 8 + length)
 
 
-def _checked(header: Mapping[str, Any], available: int) -> dict[str, StoredTensor]:
-    """Return the tensors, whose bytes must follow one another and fill the file.
+def _filling(header: Mapping[str, Any], available: int) -> dict[str, StoredTensor]:
+    """Return the tensors, whose bytes must fill the file.
 
     Raises:
         ValueError: They do not, or one is not described as the format asks.
     """
-    found: dict[str, StoredTensor] = {}
-    spans: list[tuple[int, int, str]] = []
-    for name, entry in header.items():
-        if name == METADATA:
-            continue
-        found[name], (first, end) = _described(name, entry)
-        spans.append((first, end, name))
-    reached = 0
-    for first, end, name in sorted(spans):
-        if first != reached:
-            raise ValueError(f"tensor {name} does not follow the one before it")
-        reached = end
+    found, reached = _checked(header)
     if reached > available:
         raise ValueError(
             f"the file is cut short: {reached:,} bytes of tensors are named and {available:,} are "
@@ -114,6 +130,22 @@ def _checked(header: Mapping[str, Any], available: int) -> dict[str, StoredTenso
     if reached < available:
         raise ValueError(f"{available - reached:,} bytes belong to no tensor")
     return found
+
+
+def _checked(header: Mapping[str, Any]) -> tuple[dict[str, StoredTensor], int]:
+    """Return the tensors in the order of their bytes, and the bytes of all.
+
+    Raises:
+        ValueError: They do not follow one another, or one is not described as the format asks.
+    """
+    described = {name: _described(name, x) for name, x in header.items() if name != METADATA}
+    found: dict[str, StoredTensor] = {}
+    reached = 0
+    for name, (tensor, (first, end)) in sorted(described.items(), key=lambda each: each[1][1]):
+        if first != reached:
+            raise ValueError(f"tensor {name} does not follow the one before it")
+        found[name], reached = tensor, end
+    return found, reached
 
 
 def _described(name: str, entry: object) -> tuple[StoredTensor, tuple[int, int]]:
@@ -127,7 +159,8 @@ def _described(name: str, entry: object) -> tuple[StoredTensor, tuple[int, int]]
     length = span[1] - span[0]
     if length < 0 or (bits is not None and 8 * length != bits * math.prod(shape)):
         raise ValueError(f"tensor {name} of {dtype} {shape} cannot take {length:,} bytes")
-    return StoredTensor(dtype=dtype, shape=tuple(shape)), (span[0], span[1])
+    tensor = StoredTensor(dtype=dtype, shape=tuple(shape), num_bytes=length)
+    return tensor, (span[0], span[1])
 
 
 def _are_sizes(value: object, count: int | None = None) -> bool:

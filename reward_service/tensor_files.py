@@ -8,6 +8,7 @@ library writes one from the bytes of all its tensors.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,23 +17,12 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from protocol.safetensors_header import METADATA
+from protocol.safetensors_header import METADATA, TORCH_NAMES
 from reward_service.lazy_tensors import in_order, outlines_of
 
 PIECE = 2**26
 """Bytes that come from a device at a time."""
-_TYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
+_TYPES: dict[torch.dtype, str] = {getattr(torch, name): own for own, name in TORCH_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,21 +44,49 @@ def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor]) -> Written:
         file: At its beginning.
         tensors: On any device; each is asked for once, in the order of `LazyTensors`.
     """
-    outlines = in_order(outlines_of(tensors))
     digest, num_bytes = hashlib.sha256(), 0
-
-    def append(content: bytes | memoryview) -> None:
-        nonlocal num_bytes
+    for content in _contents(tensors):
         file.write(content)
         digest.update(content)
         num_bytes += len(content)
+        del content  # which holds its tensor
+    return Written(sha256=digest.hexdigest(), num_bytes=num_bytes)
 
-    append(_header(outlines))
+
+def cut(tensors: Mapping[str, Tensor], piece_bytes: int) -> Iterator[bytes]:
+    """Give what `write_tensors` writes piece by piece, holding one piece and one tensor at a time.
+
+    The header is the first by itself; what follows is cut wherever a piece is full, also within a
+    tensor.
+
+    Args:
+        tensors: As `write_tensors` takes them.
+        piece_bytes: Of every piece of tensors but the last.
+    """
+    contents = _contents(tensors)
+    yield bytes(next(contents))
+    piece = io.BytesIO()
+    for content in contents:
+        left = memoryview(content)
+        while len(left) > 0:
+            taken = piece.write(left[: piece_bytes - piece.tell()])
+            left = left[taken:]
+            if piece.tell() == piece_bytes:
+                yield piece.getvalue()
+                piece = io.BytesIO()
+        del content, left  # which hold a tensor
+    if piece.tell():
+        yield piece.getvalue()
+
+
+def _contents(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+    """Give the header, then the bytes of all tensors."""
+    outlines = in_order(outlines_of(tensors))
+    yield _header(outlines)
     for name, outline in outlines.items():
         for piece in _pieces(tensors[name], outline):
-            append(piece)
+            yield piece
             del piece  # which holds its tensor
-    return Written(sha256=digest.hexdigest(), num_bytes=num_bytes)
 
 
 def _pieces(tensor: Tensor, outline: Tensor) -> Iterator[memoryview]:

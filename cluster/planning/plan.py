@@ -20,7 +20,7 @@ from cluster.planning.serving import (
     small_processes,
 )
 from cluster.planning.trained import learner_ranks, reward_trainer_ranks
-from cluster.planning.transport import shared_copies, version_bytes
+from cluster.planning.transport import shared_copies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def make_plan(run: RunConfig, models: MetaModels, machine: Machine) -> Plan:
             *problems.unplaced(left_over, machine),
             *problems.crowded(devices, machine),
             *problems.cache_too_small(run, actors, needed, model_tokens),
-            *problems.transport_cannot(run, version_bytes(run, models), shared_copies(run, models)),
+            *problems.store_too_small(run, shared_copies(run, models)),
             *problems.host_too_small(sum(each.of_host for each in processes), machine),
             *problems.disk_too_small(disk, machine),
         ),

@@ -9,9 +9,6 @@ from cluster.config import RunConfig
 from cluster.planning.machine import Device, Machine
 from cluster.planning.needs import GIB, OnDisk, Process, in_gib
 
-LONGEST_VALUE = 4 * GIB
-"""Bytes of one value that vLLM's processes can send each other: msgpack's own limit."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -81,26 +78,15 @@ def cache_too_small(
         )
 
 
-def transport_cannot(run: RunConfig, version_bytes: int, store_bytes: int) -> Iterator[Problem]:
-    """Tell of weights that cannot travel as they are to.
+def store_too_small(run: RunConfig, store_bytes: int) -> Iterator[Problem]:
+    """Tell of weights for which an object store has no room.
 
     Args:
         run: The config.
-        version_bytes: Of one version.
         store_bytes: Of all versions that are kept at a time.
     """
     if run.rollouts.weight_transport != "object_store":
         return
-    if version_bytes > LONGEST_VALUE:
-        yield Problem(
-            text=(
-                f"a version of {in_gib(version_bytes)} GiB cannot go by the object store: engines "
-                f"take {in_gib(LONGEST_VALUE)} at most"
-            ),
-            parts=("transport",),
-            excess=version_bytes - LONGEST_VALUE,
-            is_certain=True,
-        )
     room = int(run.cluster.object_store_gib * GIB)
     if run.cluster.address is None and store_bytes > room:
         yield Problem(

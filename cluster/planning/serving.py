@@ -6,7 +6,7 @@ from cluster.config import RunConfig
 from cluster.planning.models import BYTES, MetaModels
 from cluster.planning.needs import GIB, MIB, Kind, Process, more
 from cluster.planning.trained import CONTEXT, PROCESS, WORKSPACES
-from cluster.planning.transport import loading_copies
+from cluster.planning.transport import loading_copies, packed_bytes
 
 ENGINE_PROCESSES = 1_500 * MIB
 """Memory of an actor and its engine's two processes without cache and weights; measured on CPU."""
@@ -63,7 +63,11 @@ def rollout_actors(
             name=f"rollout actor {index}",
             part="rollout actor",
             gpus=gpus,
-            model=more(beside, kv_cache=cache, copies=adding_bytes(run, models)),
+            model=more(
+                beside,
+                kv_cache=cache,
+                copies=adding_bytes(run, models) + packed_bytes(run, models),
+            ),
             host=ENGINE_PROCESSES + loading_copies(run, models) + waiting,
             side="engines" if in_turns else None,
         )

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from cluster.config import RunConfig
 from cluster.planning.models import BYTES, MetaModels, PolicyKind
+from cluster.planning.needs import GIB
+from learners.weights import PIECE_BYTES
+
+PACKED = GIB
+"""Bytes at which vLLM takes a buffer of weights for full."""
+PACKED_BUFFERS = 2
+"""How many it has on their way."""
 
 
 def kept_versions(run: RunConfig) -> int:
@@ -33,10 +40,22 @@ def version_bytes(run: RunConfig, models: MetaModels) -> int:
 
 
 def device_copies(run: RunConfig, models: MetaModels) -> int:
-    """Return what rank 0 keeps of versions on its device."""
-    if run.rollouts.weight_transport != "ipc":
+    """Return what rank 0 has of versions on its device, beside the weights that it trains."""
+    if run.rollouts.weight_transport == "ipc":
+        return kept_versions(run) * version_bytes(run, models)
+    return packed_bytes(run, models)
+
+
+def packed_bytes(run: RunConfig, models: MetaModels) -> int:
+    """Return what vLLM's buffers take of a device at either end of "nccl", while it sends.
+
+    A buffer is closed by the weight with which it is full. While it is filled there are what goes
+    into it and the buffers before, or, of a model that fits into one, that and what it is made of.
+    """
+    if run.rollouts.weight_transport != "nccl":
         return 0
-    return kept_versions(run) * version_bytes(run, models)
+    largest = BYTES[run.learner.dtype] * models.policy(policy_kind(run)).largest
+    return min((1 + PACKED_BUFFERS) * (PACKED + largest), 2 * version_bytes(run, models))
 
 
 def joining_bytes(run: RunConfig, models: MetaModels) -> int:
@@ -55,24 +74,24 @@ def joining_bytes(run: RunConfig, models: MetaModels) -> int:
 def host_copies(run: RunConfig, models: MetaModels) -> int:
     """Return what rank 0 takes of the host to publish one version, or keeps there to send it.
 
-    Whole weights are put together one at a time, for an object store into one value. Adapters that
-    travel are copied first, and laid out.
+    Whole weights are put together one at a time, for an object store into pieces, of which Ray has
+    another as it puts one there. Adapters that travel are copied first, and laid out.
     """
     own = joining_bytes(run, models)
     if run.policy_lora is not None and run.rollouts.adapters_travel:
         own = 2 * BYTES[run.learner.dtype] * models.policy(policy_kind(run)).trained
     match run.rollouts.weight_transport:
         case "object_store":
-            return own + version_bytes(run, models)
+            return own + 2 * piece_bytes(run, models)
         case "nccl":
             return own + kept_versions(run) * version_bytes(run, models)
-        case "shared_memory" | "ipc":
+        case "auto" | "shared_memory" | "ipc":
             return own
 
 
 def shared_copies(run: RunConfig, models: MetaModels) -> int:
     """Return what versions take of shared memory or the object store, with one being written."""
-    if run.rollouts.weight_transport not in ("shared_memory", "object_store"):
+    if run.rollouts.goes_by_device:
         return 0
     return (kept_versions(run) + 1) * version_bytes(run, models)
 
@@ -80,8 +99,16 @@ def shared_copies(run: RunConfig, models: MetaModels) -> int:
 def loading_copies(run: RunConfig, models: MetaModels) -> int:
     """Return what an actor takes of the host to load a version.
 
-    From the object store it has the bytes, sends them to the engine's process, which parses them.
+    From the object store it has a piece and sends it to the engine's process, which puts weights
+    together: one layer's at a time, or, where they are adapters, all.
     """
     if run.rollouts.weight_transport != "object_store":
         return 0
-    return 3 * version_bytes(run, models)
+    policy = models.policy(policy_kind(run))
+    layer = BYTES[run.learner.dtype] * max(policy.largest, policy.layer)
+    return 3 * piece_bytes(run, models) + min(layer, version_bytes(run, models))
+
+
+def piece_bytes(run: RunConfig, models: MetaModels) -> int:
+    """Return the bytes of the largest piece of a version in an object store."""
+    return min(PIECE_BYTES, version_bytes(run, models))

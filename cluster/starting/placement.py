@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import shutil
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -14,6 +12,7 @@ from typing import Any
 
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
+from actors.config import WeightTransportName
 from actors.shell import RolloutActorShell
 from cluster.config import RunConfig
 from cluster.loops.fleet import RolloutFleet
@@ -39,6 +38,7 @@ from cluster.starting.resumption import recollect
 from cluster.starting.rollout_actors import RolloutActors
 from cluster.starting.seats import Seats, reserve_policy, resources_of
 from cluster.starting.session import RaySession
+from cluster.starting.weight_path import check_one_gpu, transport_between
 from cluster.supervision.deadlines import started_within
 from cluster.supervision.restarts import Restarts
 from label_queue.intake.shell import INTAKE_OPTIONS, IntakeShell
@@ -57,7 +57,6 @@ from reward_service.shell import AnnouncerShell, build_reward_app, connect, star
 QUEUE_NAME = "label-queue"
 """Name of the label queue's actor in the run's namespace."""
 NUM_PINNED_PROMPTS = 8
-SHARED_MEMORY = Path("/dev/shm")
 
 
 class Placement:
@@ -232,14 +231,18 @@ class Placement:
         The learner rests then, for vLLM begins no engine whose share of the device is not free.
         """
         of_ranks, of_actors = await reserve_policy(self._config, self._reserve)
+        wanted = self._config.rollouts.weight_transport
+        transport = transport_between(wanted, of_ranks.nodes[0], of_actors.nodes)
         if self._turns is not None:
-            learner = await self._start_learner(pinned, of_ranks)
+            learner = await self._start_learner(pinned, of_ranks, transport)
             await learner.rest()
             await self._start_actors(of_actors, prepared)
             return learner
         async with asyncio.TaskGroup() as both:
             both.create_task(self._start_actors(of_actors, prepared))
-            started = both.create_task(self._start_learner(pinned, of_ranks))
+            started = both.create_task(self._start_learner(pinned, of_ranks, transport))
+        if transport == "ipc":
+            await check_one_gpu(started.result(), self.actors)
         return started.result()
 
     async def _start_actors(self, seats: Seats, prepared: Awaitable[None]) -> None:
@@ -280,12 +283,10 @@ class Placement:
         self._stops.push_async_callback(fleet.close)
         return fleet
 
-    async def _start_learner(self, pinned: Awaitable[list[Prompt]], seats: Seats) -> RemoteLearner:
+    async def _start_learner(
+        self, pinned: Awaitable[list[Prompt]], seats: Seats, transport: WeightTransportName
+    ) -> RemoteLearner:
         config, no_text = self._config.learner, self._config.pretraining is None
-        # Runs of one name in two places must not meet in it; and a killed rank leaves it behind.
-        shared_folder = SHARED_MEMORY / f"andon-{self._session.run_id}-{os.getpid()}"
-        self._removals.callback(shutil.rmtree, shared_folder, ignore_errors=True)
-        self._session.mind_folder(shared_folder)
         ranks = RankGroup(
             [
                 spawn(LearnerRank, "the learner", seats.options(rank))(
@@ -297,7 +298,9 @@ class Placement:
                     checkpoint_root=self._folder.policies.resolve(),
                     total_episodes=self._config.run.episodes,
                     seed=self._config.run.seed,
-                    make_publisher=publisher_maker(self._config, self._actor_ids, shared_folder),
+                    make_publisher=publisher_maker(
+                        self._config, self._actor_ids, transport, self._session.run_id
+                    ),
                     adapters_travel=self._config.rollouts.adapters_travel,
                     actors_dtype=self._config.rollouts.dtype,
                     pretraining=None if no_text else self._folder.pretraining.resolve(),

@@ -5,32 +5,39 @@ What publishes weights imports torch, so that each is imported where it is made.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import ray
 
+from actors.config import WeightTransportName
 from cluster.config import RunConfig
 from protocol.ports import WeightPublisher
 
+SHARED_MEMORY = Path("/dev/shm")
+
 
 def publisher_maker(
-    config: RunConfig, actor_ids: Sequence[str], shared_folder: Path
+    config: RunConfig, actor_ids: Sequence[str], transport: WeightTransportName, run_id: str
 ) -> Callable[[], WeightPublisher]:
     """Return what makes the publisher on rank 0 of the learner; it can be sent there.
 
     Args:
         config: The resolved config.
         actor_ids: Of all rollout actors.
-        shared_folder: In shared memory and of this run alone.
+        transport: How weights travel; not "auto".
+        run_id: Names a folder in shared memory, beside the process that asks for it.
     """
     rollouts = config.rollouts
     # While an actor loads one, the learner may get η versions further.
     kept_versions = config.run.max_policy_lag + 2
-    match rollouts.weight_transport:
+    assert transport != "auto", "it is chosen by then"
+    match transport:
         case "shared_memory":
-            return partial(_shared_memory_publisher, shared_folder, kept_versions)
+            begins = SHARED_MEMORY / f"andon-{run_id}-{os.getpid()}"
+            return partial(_shared_memory_publisher, begins, kept_versions)
         case "object_store":
             return partial(_object_store_publisher, kept_versions)
         case "ipc":
@@ -42,10 +49,10 @@ def publisher_maker(
             )
 
 
-def _shared_memory_publisher(folder: Path, kept_versions: int) -> WeightPublisher:
+def _shared_memory_publisher(begins: Path, kept_versions: int) -> WeightPublisher:
     from learners.weights import SharedMemoryPublisher
 
-    return SharedMemoryPublisher(folder, kept_versions)
+    return SharedMemoryPublisher(begins, kept_versions)
 
 
 def _object_store_publisher(kept_versions: int) -> WeightPublisher:

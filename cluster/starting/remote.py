@@ -70,6 +70,10 @@ class RemoteActor:
         """See `protocol.ports.RolloutActor`."""
         await self._actor.ask(RolloutActorShell.rest)
 
+    async def gpus(self) -> list[str]:
+        """Return the GPUs that Ray has given it."""
+        return await self._actor.ask(RolloutActorShell.gpus)
+
     async def stats(self) -> ActorStats:
         """Return what it did so far."""
         return await self._actor.ask(RolloutActorShell.stats)
@@ -127,6 +131,11 @@ class RemoteLearner:
         async with self._turn, asyncio.TaskGroup() as both:
             both.create_task(self._ranks.ask(LearnerRank.send, version))
             return await receive()
+
+    async def gpus(self) -> list[str]:
+        """Return the GPUs that Ray has given rank 0."""
+        async with self._turn:
+            return await self._ranks.ask(LearnerRank.gpus)
 
     async def save(self, path: str) -> None:
         """Write the current policy as a Hugging Face folder."""

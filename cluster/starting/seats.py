@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from ray.util.placement_group import PlacementGroup
+from ray.util.placement_group import PlacementGroup, placement_group_table
 
 from cluster.config import RunConfig
 from cluster.starting.ranks import on_bundle
@@ -32,18 +32,24 @@ class Seats:
         """Return the options that start a process at its place."""
         return on_bundle(self.group, 0 if self.is_shared else index, self.resources)
 
+    @property
+    def nodes(self) -> list[str]:
+        """Ids of the nodes on which the bundles are, the first one's first."""
+        placed: dict[int, str] = placement_group_table(self.group)["bundles_to_node_id"]
+        return [placed[index] for index in sorted(placed)]
+
 
 async def reserve_policy(config: RunConfig, reserve: Reserve) -> tuple[Seats, Seats]:
     """Reserve places for the learner's ranks and for the rollout actors.
 
-    Those that have a GPU in turns get one bundle, whose share of a GPU is of one device; of two
-    bundles nobody could say so.
+    Those that have a GPU in turns, or open its memory to each other, get one bundle, whose share of
+    a GPU is of one device; of two bundles nobody could say so.
     """
     cluster = config.cluster
     of_rank = resources_of(config, cluster.gpus_per_learner_rank)
     of_actor = resources_of(config, cluster.gpus_per_actor)
     ranks, actors = config.learner.num_ranks, config.rollouts.num_actors
-    if cluster.colocation == "turns":
+    if cluster.colocation == "turns" or config.rollouts.weight_transport == "ipc":
         total = {name: ranks * of_rank[name] + actors * of_actor[name] for name in of_rank}
         group = await reserve(1, total, "PACK", "place for learner and rollout actors")
         return (

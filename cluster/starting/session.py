@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -124,10 +123,6 @@ class RaySession:
             _reap(started)
             if self._undertaker is not None:
                 self._undertaker.close()
-
-    def mind_folder(self, path: Path) -> None:
-        """Have a folder removed also where this process is killed."""
-        self._mind().mind_folder(path)
 
     def end_at_once(self) -> None:
         """Kill what the session started, and wait for nothing; whoever asks ends this process.

@@ -1,9 +1,9 @@
 """Cleans up behind a driver that was killed: a process of its own that sleeps until then.
 
 A driver that ends as it should leaves nothing. One that is killed can do nothing any more, and what
-it started is not all told by the kernel: Ray's agents call for a minute before they give up, a
-process that was stopped never hears of it, and weights stay in shared memory. So the driver tells
-this process, through a pipe, what is its own; when the pipe closes, for whatever reason, that ends.
+it started is not all told by the kernel: Ray's agents call for a minute before they give up, and a
+process that was stopped never hears of it. So the driver tells this process, through a pipe, what
+is its own; when the pipe closes, for whatever reason, that ends.
 On a cluster that was there before, that is the run's application in the Serve that runs share.
 """
 
@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import IO
 
 import psutil
@@ -58,10 +56,6 @@ class Undertaker:
     def mind_session(self, leader: int) -> None:
         """End, some day, every process of the session of that leader, which runs and is ours."""
         self._tell({"session": leader, "began_at": psutil.Process(leader).create_time()})
-
-    def mind_folder(self, path: Path) -> None:
-        """Remove, some day, a folder."""
-        self._tell({"folder": str(path.absolute())})
 
     def mind_share(self, address: str, run_id: str) -> None:
         """Remove, some day, a run's part in the Serve of the Ray cluster at an address."""
@@ -122,21 +116,16 @@ def end(sessions: Mapping[int, float]) -> None:
 
 
 def work(lines: Iterable[str]) -> None:
-    """Read what there is to mind until the driver is gone, then end and remove it."""
+    """Read what there is to mind until the driver is gone, then end it."""
     sessions: dict[int, float] = {}
-    folders: list[str] = []
     share: list[str] | None = None
     for line in lines:
         told = json.loads(line)
         if "session" in told:
             sessions[told["session"]] = told["began_at"]
-        elif "share" in told:
-            share = told["share"]
         else:
-            folders.append(told["folder"])
+            share = told["share"]
     end(sessions)
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
     if share is not None:
         # A process of its own, for this one does without Ray. The next run on the cluster does the
         # same, so nothing is lost where this comes to nothing.

@@ -16,7 +16,7 @@ from protocol.labels import Submitted
 from tests.support.beside import written
 from tests.support.outside_labeler import OutsideLabeler
 from tests.support.patience import PATIENCE_S
-from tests.support.run_process import RunProcess, andon, save_inputs, shared_memory
+from tests.support.run_process import RunProcess, andon, save_inputs, shared_memory, wait_until
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -67,7 +67,7 @@ def assert_stopped(run: RunProcess, number: int) -> None:
     assert state["ended_at"] > state["started_at"]
     assert (run.folder.report / "index.html").exists()
     run.wait_for_silence(timeout_s=10)
-    assert shared_memory(run) == []
+    wait_until(lambda: shared_memory(run) == [], "no weights in memory", timeout_s=10)
 
 
 def assert_ledger_is_whole(run: RunProcess) -> int:
@@ -139,7 +139,7 @@ def test_a_rollout_actor_that_hangs_does_not_keep_a_run_from_stopping(start: Sta
     assert run.state["state"] == "stopped"
     assert run.state["stop_reason"].startswith("it hangs")
     run.wait_for_silence(timeout_s=20)
-    assert shared_memory(run) == []
+    wait_until(lambda: shared_memory(run) == [], "no weights in memory", timeout_s=10)
 
 
 @pytest.mark.long

@@ -15,11 +15,12 @@ import pytest_asyncio
 import torch
 
 from actors.config import RolloutConfig
-from actors.weights import Weights
+from actors.weights import Pieces, Weights
 from tests.integration.test_learners_resting import ENGINES
 from tests.support.engine_contract import PROMPT, EngineContract
 from tests.support.engine_environment import engine_environment
 from tests.support.learner_ranks import run_ranks
+from tests.support.stored import stored_weights
 from tests.support.tiny_model import save_tiny_model
 
 if TYPE_CHECKING:
@@ -114,5 +115,5 @@ class TestRestingEngine(EngineContract, of="VllmEngine"):
         with torch.no_grad():
             for parameter in shaken.parameters():
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-        content: bytes = save({name: x.clone() for name, x in shaken.state_dict().items()})
-        return content
+        content = save({name: x.clone() for name, x in shaken.state_dict().items()})
+        return Pieces(stored_weights(content).stored)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +19,11 @@ from protocol.messages import (
     Prompt,
     RolloutRequest,
     Sampling,
-    StoredWeights,
 )
 from protocol.remote import Remote, spawn
 from tests.support.processes import own_processes
 from tests.support.rollout_actor_contract import RolloutActorContract
+from tests.support.stored import stored_weights
 
 CONFIG = RolloutConfig(kv_cache_gib=0.0625, weight_transport="object_store")
 PROBE_TOKENS = tuple(range(4, 36))
@@ -71,11 +70,7 @@ def policy_of(model_folder: Path, version: int) -> PolicyVersion:
     return PolicyVersion(
         version=version,
         episodes=0,
-        weights=StoredWeights(
-            stored=ray.put(content),
-            sha256=hashlib.sha256(content).hexdigest(),
-            num_bytes=len(content),
-        ),
+        weights=stored_weights(content, put=ray.put),
         probe=Probe(
             token_ids=PROBE_TOKENS,
             logprobs=tuple(logprobs.gather(1, sequence[1:, None])[:, 0].tolist()),

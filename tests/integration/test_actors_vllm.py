@@ -19,7 +19,7 @@ import pytest_asyncio
 from actors.config import ResponseConfig, RolloutConfig
 from actors.memory import GIB
 from actors.response import end_rule
-from actors.weights import Weights
+from actors.weights import Pieces, Weights
 from actors.worker import RolloutWorker
 from protocol.errors import ConfigError, InputError, MissingError, ProbeMismatch, ResourceError
 from protocol.messages import (
@@ -29,12 +29,12 @@ from protocol.messages import (
     Rollout,
     RolloutRequest,
     Sampling,
-    StoredWeights,
     WeightsFile,
     WeightsRef,
 )
 from tests.support.engine_contract import EngineContract
 from tests.support.engine_environment import engine_environment
+from tests.support.stored import stored_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -114,7 +114,8 @@ class LearnerSide:
         digest, size = hashlib.sha256(content).hexdigest(), len(content)
         weights: WeightsRef = WeightsFile(path=str(path), sha256=digest, num_bytes=size)
         if transport == "object_store":
-            weights = StoredWeights(stored=content, sha256=digest, num_bytes=size)
+            weights = stored_weights(content)
+            assert len(weights.stored) > 20, "many pieces"
         return PolicyVersion(
             version=version,
             episodes=0,
@@ -175,7 +176,7 @@ class TestVllmEngine(EngineContract, of="VllmEngine"):
         return [next(counter), next(counter)]
 
     def make_weights(self, number: int) -> Weights:
-        return self.learner.weights(number)
+        return Pieces(stored_weights(self.learner.weights(number)).stored)
 
 
 def request(number: int, *, max_tokens: int = 24, temperature: float = 0.7) -> RolloutRequest:

@@ -29,6 +29,7 @@ from tests.support.architectures import ARCHITECTURES
 from tests.support.engine_environment import engine_environment
 from tests.support.plain_engine import PlainEngine
 from tests.support.present import present
+from tests.support.stored import Stored
 from tests.support.tiny_model import save_tiny_model
 
 if TYPE_CHECKING:
@@ -171,9 +172,9 @@ async def test_an_engine_samples_the_adapted_policy_version_after_version(
     model: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
     for rollout in await worker.generate([request(number) for number in range(4)]):
         assert rollout.behavior_logprobs == pytest.approx(logprobs_by(model, rollout), abs=1e-4)
-    # While responses are drawn; and by way of a store, as bytes.
+    # While responses are drawn; and by way of a store, in pieces.
     draws = asyncio.create_task(worker.generate([request(number) for number in range(4, 68)]))
-    learner._publisher = ObjectStorePublisher(lambda content: content)
+    learner._publisher = ObjectStorePublisher(Stored, piece_bytes=500)
     assert await worker.load_policy(step(learner, 2)) < 1e-4
     for rollout in await draws:
         assert list(rollout.policy_versions) == sorted(rollout.policy_versions)

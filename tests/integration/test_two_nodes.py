@@ -35,7 +35,6 @@ pytestmark = [
 
 ON_BOTH = (
     "rollouts.num_actors=2",
-    "rollouts.weight_transport=object_store",
     "run.episodes=65536",
     "labels.total=4096",
     "cluster.restarts.first_pause_s=0.1",

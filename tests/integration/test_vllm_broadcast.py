@@ -14,7 +14,7 @@ from vllm.distributed.weight_transfer.nccl_engine import (
 )
 
 from actors.vllm_broadcast import NcclBroadcast
-from actors.weights import open_weights, transfer_info
+from actors.weights import open_weights, updates
 from learners.ipc_weights import IpcPublisher
 from learners.nccl_weights import NcclPublisher
 from protocol.messages import DeviceTransfer, WeightsRef
@@ -31,31 +31,32 @@ class TestNcclBroadcast(WeightBroadcastContract, of=NcclBroadcast):
         return NcclBroadcast(["rollout-0", "rollout-1"], 1, UNIQUE_ID)
 
 
-def told(actor_id: str, ref: WeightsRef) -> tuple[dict[str, Any], dict[str, Any]]:
+async def told(actor_id: str, ref: WeightsRef) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what an actor's engine is told of an announcement: to join, and to update."""
-    weights = open_weights(replace(make_policy(1), weights=ref), actor_id)
+    weights = await open_weights(replace(make_policy(1), weights=ref), actor_id)
     assert isinstance(weights, DeviceTransfer)
-    return dict(weights.init_info), dict(transfer_info(weights))
+    (update,) = [each async for each in updates(weights)]
+    return dict(weights.init_info), update
 
 
-def test_the_engines_of_all_actors_get_ranks_of_their_own() -> None:
+async def test_the_engines_of_all_actors_get_ranks_of_their_own() -> None:
     broadcast = NcclBroadcast(["rollout-0", "rollout-1"], 2, UNIQUE_ID)
     ref = NcclPublisher(broadcast, kept_versions=2, timeout_s=10).publish(1, WEIGHTS)
-    seats = [NCCLWeightTransferInitInfo(**told(f"rollout-{n}", ref)[0]) for n in (0, 1)]
+    seats = [NCCLWeightTransferInitInfo(**(await told(f"rollout-{n}", ref))[0]) for n in (0, 1)]
     assert [seat.rank_offset for seat in seats] == [1, 3]
     assert [seat.world_size for seat in seats] == [5, 5]
     assert {seat.nccl_unique_id_bytes for seat in seats} == {UNIQUE_ID}
     assert all(seat.packed for seat in seats)
 
 
-def test_updates_are_what_the_engines_parse() -> None:
+async def test_updates_are_what_the_engines_parse() -> None:
     broadcast = NcclBroadcast(["rollout-0"], 1, UNIQUE_ID)
     pushed = NcclPublisher(broadcast, kept_versions=2, timeout_s=10).publish(1, WEIGHTS)
-    update = NCCLWeightTransferUpdateInfo(**told("rollout-0", pushed)[1])
+    update = NCCLWeightTransferUpdateInfo(**(await told("rollout-0", pushed))[1])
     assert [getattr(torch, name) for name in update.dtype_names] == [torch.float32, torch.bfloat16]
     assert update.shapes == [[2, 3], [4]]
 
     pulled = IpcPublisher(["rollout-0"], 2, share=lambda tensor: {"GPU-1": ()}, device="cpu")
-    init_info, update_info = told("rollout-0", pulled.publish(1, WEIGHTS))
+    init_info, update_info = await told("rollout-0", pulled.publish(1, WEIGHTS))
     assert init_info == {"packed": False}
     assert IPCWeightTransferUpdateInfo(**update_info).names == ["table", "lm_head.weight"]

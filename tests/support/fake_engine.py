@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors.engine import Sample
-from actors.weights import Weights
+from actors.weights import Pieces, Weights
 from protocol.errors import InputError
 from protocol.messages import PolicyVersion, Probe, Sampling, WeightsFile
 
@@ -23,9 +23,12 @@ WORDS = ("<pad>", "<eos>", ".", "good", "bad", "soup", "very", "the")
 def fake_weights(number: int, *, lm_head: bool = True) -> bytes:
     """Return safetensors bytes from which a FakeEngine makes its table: one number, one tensor."""
     names = ["table", "lm_head.weight"] if lm_head else ["table"]
-    header = {name: {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]} for name in names}
+    header = {
+        name: {"dtype": "U8", "shape": [1], "data_offsets": [place, place + 1]}
+        for place, name in enumerate(names)
+    }
     text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + bytes([number])
+    return len(text).to_bytes(8, "little") + text + bytes([number] * len(names))
 
 
 def bigram_logits(number: int) -> list[list[float]]:
@@ -155,8 +158,11 @@ class FakeEngine:
         self.num_loads += 1
         self.moves.append(f"loaded {version}")
         await asyncio.sleep(0)
-        content = weights.read_bytes() if isinstance(weights, Path) else weights
-        assert isinstance(content, bytes)
+        assert isinstance(weights, Path | Pieces)
+        if isinstance(weights, Path):
+            content = weights.read_bytes()
+        else:
+            content = b"".join([piece async for piece in weights])
         self._table = bigram_logits(content[-1])
         self._version = version
 

@@ -103,7 +103,7 @@ def run_arguments(inputs: Path, folder: Path, settings: Iterable[str] = ()) -> l
 
 def shared_memory(run: RunProcess) -> list[Path]:
     """Return the folders a run has in shared memory, where its weights are."""
-    return list(Path("/dev/shm").glob(f"andon-*-{run.process.pid}"))
+    return list(Path("/dev/shm").glob(f"andon-*-{run.process.pid}-*"))
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float) -> None:

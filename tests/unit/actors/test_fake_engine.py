@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from actors.weights import Weights
+from actors.weights import Pieces, Weights
 from tests.support.engine_contract import EngineContract
 from tests.support.fake_engine import FakeEngine, fake_weights
+from tests.support.stored import stored_weights
 
 
 class TestFakeEngine(EngineContract, of=FakeEngine):
@@ -21,4 +22,4 @@ class TestFakeEngine(EngineContract, of=FakeEngine):
         return [1, 2]
 
     def make_weights(self, number: int) -> Weights:
-        return fake_weights(number)
+        return Pieces(stored_weights(fake_weights(number)).stored)

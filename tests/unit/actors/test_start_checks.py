@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +11,19 @@ from pydantic import ValidationError
 from actors.config import RolloutConfig
 from actors.environment import set_engine_environment
 from actors.memory import check_kv_cache
-from actors.weights import open_weights, tensor_names, transfer_info
+from actors.weights import Pieces, open_weights, tensor_names, updates
 from protocol.errors import BundleCorrupt, MissingError, ResourceError
 from protocol.messages import (
     BroadcastWeights,
     DeviceTransfer,
     OpenedWeights,
     PolicyVersion,
-    StoredWeights,
     WeightsFile,
     WeightsRef,
 )
 from tests.support.fake_engine import fake_weights
 from tests.support.messages import make_policy
+from tests.support.stored import stored_weights
 
 MIB = 2**20
 
@@ -72,39 +71,35 @@ def published(weights: WeightsRef) -> PolicyVersion:
     return replace(make_policy(4), weights=weights)
 
 
-def test_bytes_from_the_object_store_are_checked() -> None:
-    content = fake_weights(1)
-    ref = StoredWeights(
-        stored=content,
-        sha256=hashlib.sha256(content).hexdigest(),
-        num_bytes=len(content),
-    )
-    assert open_weights(published(ref), "rollout-0") == content
+async def test_pieces_from_the_object_store_are_checked() -> None:
+    ref = stored_weights(fake_weights(1))
+    assert await open_weights(published(ref), "rollout-0") == Pieces(ref.stored)
     with pytest.raises(BundleCorrupt, match="policy version 4"):
-        open_weights(published(replace(ref, stored=content + b"x")), "rollout-0")
+        await open_weights(published(replace(ref, stored=ref.stored[:-1])), "rollout-0")
 
 
-def test_a_file_that_is_gone_says_what_to_do(tmp_path: Path) -> None:
+async def test_a_file_that_is_gone_says_what_to_do(tmp_path: Path) -> None:
     ref = WeightsFile(path=str(tmp_path / "v4"), sha256="", num_bytes=0)
     with pytest.raises(MissingError, match="keep more versions"):
-        open_weights(published(ref), "rollout-0")
+        await open_weights(published(ref), "rollout-0")
 
 
 @pytest.mark.parametrize("kind", [OpenedWeights, BroadcastWeights])
-def test_device_transports_hand_on_what_was_announced_to_the_actor(
+async def test_device_transports_hand_on_what_was_announced_to_the_actor(
     kind: type[OpenedWeights | BroadcastWeights],
 ) -> None:
     announced = DeviceTransfer(init_info={"rank_offset": 3}, update_info={"names": []})
     other = DeviceTransfer(init_info={"rank_offset": 1}, update_info={"names": []})
     ref = kind(transfers={"rollout-0": other, "rollout-1": announced}, num_bytes=0)
-    weights = open_weights(published(ref), "rollout-1")
+    weights = await open_weights(published(ref), "rollout-1")
     assert weights is announced
-    assert transfer_info(weights) == {"names": []}
+    assert [told async for told in updates(weights)] == [{"names": []}]
 
 
-def test_tensor_names_come_from_the_header(tmp_path: Path) -> None:
+async def test_tensor_names_come_from_the_header(tmp_path: Path) -> None:
     path = tmp_path / "w"
     path.write_bytes(fake_weights(1, lm_head=False))
-    assert tensor_names(path) == {"table"}
-    assert tensor_names(fake_weights(1)) == {"table", "lm_head.weight"}
-    assert tensor_names(DeviceTransfer(init_info={}, update_info={})) == frozenset()
+    assert await tensor_names(path) == {"table"}
+    pieces = Pieces(stored_weights(fake_weights(1)).stored)
+    assert await tensor_names(pieces) == {"table", "lm_head.weight"}
+    assert await tensor_names(DeviceTransfer(init_info={}, update_info={})) == frozenset()

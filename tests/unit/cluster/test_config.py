@@ -131,6 +131,25 @@ def test_a_split_engine_has_its_gpus(gpus: float, is_enough: bool) -> None:
         parse_config(content, "test")
 
 
+@pytest.mark.parametrize("section", ["learner", "reward_trainer"])
+@pytest.mark.parametrize(
+    ("ranks", "gpus", "is_allowed"),
+    [(2, 0.2, False), (2, 0.5, False), (2, 0.6, True), (2, 1, True), (2, 0, True), (1, 0.2, True)],
+)
+def test_ranks_that_might_share_a_gpu_are_refused(
+    section: str, ranks: int, gpus: float, is_allowed: bool
+) -> None:
+    content: Any = devices("auto", 0, gpus)
+    content[section] = {"num_ranks": ranks}
+    if is_allowed:
+        assert parse_config(content, "test").cluster.gpus_per_learner_rank == gpus
+        return
+    told = rf"{section}\.num_ranks is 2 .* set {section}\.num_ranks to 1"
+    with pytest.raises(ConfigError, match=told) as caught:
+        parse_config(content, "test")
+    assert "\n" not in str(caught.value)
+
+
 def in_turns(**changes: dict[str, object]) -> dict[str, Any]:
     content: dict[str, Any] = devices("shared_memory", 0.2, 0.5)
     content |= {"run": {"max_policy_lag": 0}, "learner": {"zero_stage": 2}}
@@ -160,7 +179,7 @@ def test_learner_and_engines_can_have_one_gpu_in_turns() -> None:
                 "rollouts": {"weight_transport": "ipc", "num_actors": 1},
                 "cluster": {"gpus_per_learner_rank": 0.25},
             },
-            "'ipc' do not go together, .* choose 'shared_memory'",
+            "'ipc' do not go together, .* choose 'auto'",
         ),
         ({"rollouts": {"weight_transport": "nccl"}}, "'nccl' do not go together, .* choose"),
         ({"learner": {"zero_stage": 0}}, r"learner\.zero_stage is 0: set it to 2"),

@@ -20,7 +20,7 @@ DEVICES = {
 }
 
 
-def sent_maker(transport: str, folder: Path) -> Callable[[], WeightPublisher]:
+def sent_maker(transport: str) -> Callable[[], WeightPublisher]:
     """Return the maker as it arrives in the learner's process."""
     content = {
         "people": ["ann"],
@@ -30,7 +30,9 @@ def sent_maker(transport: str, folder: Path) -> Callable[[], WeightPublisher]:
         "rollouts": {"weight_transport": transport},
         "cluster": DEVICES.get(transport, {}),
     }
-    maker = publisher_maker(parse_config(content, "test"), ["rollout-0", "rollout-1"], folder)
+    config = parse_config(content, "test")
+    actors = ["rollout-0", "rollout-1"]
+    maker = publisher_maker(config, actors, config.rollouts.weight_transport, "a")
     arrived: Callable[[], WeightPublisher] = cloudpickle.loads(cloudpickle.dumps(maker))
     return arrived
 
@@ -43,12 +45,15 @@ def sent_maker(transport: str, folder: Path) -> Callable[[], WeightPublisher]:
         ("ipc", IpcPublisher),
     ],
 )
-def test_weights_that_are_pulled(transport: str, kind: type, tmp_path: Path) -> None:
-    publisher = sent_maker(transport, tmp_path)()
+def test_weights_that_are_pulled(
+    transport: str, kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.starting.publishers.SHARED_MEMORY", tmp_path)
+    publisher = sent_maker(transport)()
     assert isinstance(publisher, kind)
     assert not isinstance(publisher, PushingPublisher)
     publisher.close()
 
 
-def test_weights_that_are_pushed_are_chosen_without_vllm(tmp_path: Path) -> None:
-    assert callable(sent_maker("nccl", tmp_path))  # made, it would ask for a GPU
+def test_weights_that_are_pushed_are_chosen_without_vllm() -> None:
+    assert callable(sent_maker("nccl"))  # made, it would ask for a GPU

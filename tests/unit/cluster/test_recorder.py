@@ -129,7 +129,7 @@ async def test_scores_fits_and_versions_are_recorded(tmp_path: Path) -> None:
 async def test_rollouts_and_loads_are_recorded_without_where_weights_lay(tmp_path: Path) -> None:
     recorder = open_recorder(tmp_path)
     fleet = RecordedFleet(RolloutFleet([FakeActor(), FakeActor()], 1), recorder)
-    stored = StoredWeights(stored=object(), sha256="ab", num_bytes=7)
+    stored = StoredWeights(stored=(object(),), sha256="ab", num_bytes=7)
     policy = replace(make_policy(1), weights=stored)
     difference = await fleet.load_policy(policy)
     requests = [make_request(0), make_request(1)]

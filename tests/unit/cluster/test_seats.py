@@ -46,6 +46,17 @@ async def test_in_turns_all_are_on_one_bundle_with_what_each_asks_for() -> None:
             assert options["scheduling_strategy"].placement_group_bundle_index == 0
 
 
+async def test_those_who_open_memory_of_a_gpu_to_each_other_are_on_one_bundle() -> None:
+    reserved = Reserved()
+    given = content(gpus_per_actor=0.25, gpus_per_learner_rank=0.25)
+    given["rollouts"] = {"weight_transport": "ipc", "num_actors": 2}
+    learner, actors = await reserve_policy(parse_config(given, "test"), reserved)
+    assert reserved.asked == [(1, {"CPU": 3.0, "GPU": 0.75}, "PACK")]
+    assert learner.group is actors.group
+    assert learner.is_shared
+    assert actors.is_shared
+
+
 async def test_beside_each_other_each_has_a_bundle() -> None:
     reserved = Reserved()
     learner, actors = await reserve_policy(parse_config(content(), "test"), reserved)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 
 import psutil
 import pytest
@@ -19,12 +18,10 @@ pytestmark = pytest.mark.timeout(60)
 
 DRIVER = """
 import sys, time
-from pathlib import Path
 from cluster.starting.undertaker import Undertaker
 
 undertaker = Undertaker()
 undertaker.mind_session(int(sys.argv[1]))
-undertaker.mind_folder(Path(sys.argv[2]))
 print("minds", flush=True)
 time.sleep(3600)
 """
@@ -73,14 +70,10 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def test_what_a_killed_driver_leaves_goes_and_nothing_else(
-    tmp_path: Path, daemon: Daemon, stranger: Daemon
+    daemon: Daemon, stranger: Daemon
 ) -> None:
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    (weights / "v1").write_text("1")
     driver = psutil.Popen(
-        [sys.executable, "-c", DRIVER, str(daemon.leader.pid), str(weights)],
-        stdout=subprocess.PIPE,
+        [sys.executable, "-c", DRIVER, str(daemon.leader.pid)], stdout=subprocess.PIPE
     )
     assert driver.stdout.readline() == b"minds\n"
     (undertaker,) = driver.children()
@@ -93,7 +86,6 @@ def test_what_a_killed_driver_leaves_goes_and_nothing_else(
     undertaker.wait(30)
     assert is_gone(daemon.leader)
     assert is_gone(daemon.child)
-    assert not weights.exists()
     assert not is_gone(stranger.leader)
     assert not is_gone(stranger.child)
 
@@ -106,16 +98,13 @@ def test_it_hears_no_signal_of_the_driver_s_group_and_ends_when_it_is_closed() -
     undertaker.close()
 
 
-def test_that_it_was_killed_itself_is_no_matter_to_the_driver(
-    tmp_path: Path, daemon: Daemon
-) -> None:
+def test_that_it_was_killed_itself_is_no_matter_to_the_driver(daemon: Daemon) -> None:
     undertaker = Undertaker()
     process = psutil.Process(undertaker.pid)
     process.send_signal(signal.SIGKILL)
     while not is_gone(process):
         pass
     undertaker.mind_session(daemon.leader.pid)
-    undertaker.mind_folder(tmp_path)
     undertaker.close()
     assert not is_gone(daemon.child)
 

@@ -37,11 +37,13 @@ class TestObjectStorePublisher(WeightPublisherContract, of=ObjectStorePublisher)
             self._stored.append(payload)
             return len(self._stored) - 1
 
-        return ObjectStorePublisher(put, kept_versions=2)
+        return ObjectStorePublisher(put, kept_versions=2, piece_bytes=10)
 
     def read(self, publisher: WeightPublisher, version: int, ref: WeightsRef) -> dict[str, Tensor]:
         assert isinstance(ref, StoredWeights)
-        return dict(load(self._stored[cast(int, ref.stored)]))
+        pieces = [self._stored[cast(int, each)] for each in ref.stored]
+        assert len(pieces) > 2, "the header, and tensors in some"
+        return dict(load(b"".join(pieces)))
 
 
 class TestIpcPublisher(WeightPublisherContract, of=IpcPublisher):

@@ -174,6 +174,7 @@ async def stop_learner(world: World) -> None:
 LEARNER: Table = {
     "address": READS,
     "come_up": READS,
+    "gpus": READS,
     "pid": READS,
     "start": start_learner,
     "step": step,
@@ -231,6 +232,7 @@ async def stop_trainer(world: World) -> None:
 TRAINER: Table = {
     "address": READS,
     "come_up": READS,
+    "gpus": READS,
     "pid": READS,
     "start": fit,
     "advance": advance,
@@ -259,6 +261,7 @@ async def train_base_model(world: World) -> None:
 SUPERVISED: Table = {
     "address": READS,
     "come_up": READS,
+    "gpus": READS,
     "pid": READS,
     "start": train_base_model,
     "stop": train_base_model,

@@ -90,6 +90,7 @@ ACTOR: Table = {
     "generate": rollout_actor,
     "load_policy": rollout_actor,
     "rest": rollout_actor,
+    "gpus": READS,
     "stats": READS,
     "stop": rollout_actor,
 }

@@ -83,7 +83,8 @@ def test_a_version_is_as_large_as_the_file_it_is_published_in(name: str, tmp_pat
     model = PolicyModel.from_pretrained(folder, PPOConfig())
     named = dict(model.named_parameters(remove_duplicate=False))
     tensors = LazyTensors(named, lambda name: named[name].detach()).under(POLICY_PREFIX)
-    written = SharedMemoryPublisher(tmp_path / "shared").publish(0, tensors)
+    publisher = SharedMemoryPublisher(tmp_path / "shared")
+    written = publisher.publish(0, tensors)
     size = sum(each.nbytes for each in load_file(written.path).values())
     assert 4 * MetaModels(read_config(folder)).published == size
 

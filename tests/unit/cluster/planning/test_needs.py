@@ -12,6 +12,7 @@ from cluster.planning.needs import GIB
 from cluster.planning.plan import make_plan
 from cluster.planning.trained import PROCESS
 from cluster.planning.transport import version_bytes
+from learners.weights import PIECE_BYTES
 from tests.support.architectures import ARCHITECTURES
 from tests.support.plans import LARGE, MODELS, ON_GPUS, config, machine, named
 
@@ -251,6 +252,46 @@ def test_versions_that_are_kept_lie_where_the_transport_keeps_them(
     version = 4 * LARGE.published
     assert rank.model["copies"] == on_device * version
     assert rank.shared == (0 if on_device else 5 * version)
+
+
+def test_no_process_has_a_version_that_goes_in_pieces_whole_on_the_host() -> None:
+    policy, version = LARGE.policy(PolicyKind()), 4 * LARGE.published
+    hosts = {}
+    for transport in ("shared_memory", "object_store"):
+        rollouts = {"num_actors": 1, "weight_transport": transport, "kv_cache_gib": 4}
+        learner = {"num_ranks": 4, "zero_stage": 3}
+        plan = make_plan(config(rollouts=rollouts, learner=learner), LARGE, machine())
+        hosts[transport] = [
+            named(plan, name).host for name in ("learner rank 0", "rollout actor 0")
+        ]
+    learner_more, actor_more = (
+        more - less
+        for more, less in zip(hosts["object_store"], hosts["shared_memory"], strict=True)
+    )
+    assert learner_more <= 2 * PIECE_BYTES
+    assert actor_more == 3 * PIECE_BYTES + 4 * max(policy.largest, policy.layer) < version / 5
+
+
+def test_both_ends_of_nccl_have_vllms_buffers_on_their_devices() -> None:
+    gpus = {"gpus_per_actor": 1, "gpus_per_learner_rank": 1}
+    for models, taken in (
+        (LARGE, 3 * (GIB + 4 * LARGE.policy(PolicyKind()).largest)),
+        (MODELS, 2 * 4 * MODELS.published),
+    ):
+        plans = {
+            transport: make_plan(
+                config(
+                    rollouts={"num_actors": 1, "weight_transport": transport, "kv_cache_gib": 4},
+                    cluster=gpus,
+                ),
+                models,
+                machine(),
+            )
+            for transport in ("nccl", "shared_memory")
+        }
+        for name in ("learner rank 0", "rollout actor 0"):
+            nccl, file = (named(plans[each], name).model["copies"] for each in plans)
+            assert nccl - file == taken
 
 
 def test_vllm_takes_its_share_of_a_device_and_what_is_left_of_it_is_cache() -> None:
