@@ -57,11 +57,13 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
         check_ray(address)  # the reward's port is Serve's there, and may be other runs', too
     else:
         free_port(config.cluster.own_host, config.cluster.reward_port, REWARD_PORT)
-        _check_ledger(RunFolder(folder), config.labels)
         if not config.cluster.gpus_per_actor:
             num_actors = config.rollouts.num_actors
             free_bytes = psutil.virtual_memory().available
             check_free_memory(config.rollouts.kv_cache_gib, num_actors, free_bytes)
+    # A server's is the label queue's node's to reach, by that one's environment.
+    if address is None or not config.labels.ledger_url:
+        _check_ledger(RunFolder(folder), config.labels)
     check_home()
     check_store(config.cluster, folder)
     if address is None:

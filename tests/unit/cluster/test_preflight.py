@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from cluster.config import RunConfig
 from cluster.config_file import parse_config
+from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import check_critic
 from cluster.starting.ports import free_port
 from cluster.starting.preflight import (
@@ -229,6 +230,21 @@ def test_tokens_beyond_the_embeddings_are_told_of(
         check_before_start(policy_config(folder, tmp_path), tmp_path / "run", tmp_path)
     (told,) = [each for each in logs if each["event"] == "tokens_beyond_the_embeddings"]
     assert (told["first_id"], told["first_token"], told["num_embeddings"]) == (54, "<image>", 54)
+
+
+@pytest.mark.parametrize("is_on_a_cluster", [False, True])
+def test_a_file_that_is_no_ledger_is_told_on_a_cluster_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_on_a_cluster: bool
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    run = tmp_path / "run"
+    run.mkdir()
+    RunFolder(run).ledger.write_bytes(b"no ledger, whatever it is called" * 100)
+    with socket.create_server(("127.0.0.1", 0)) as ray:
+        if is_on_a_cluster:
+            monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{ray.getsockname()[1]}")
+        with pytest.raises(UserError, match=r"ledger\.sqlite"):
+            check_before_start(recipe_config(tmp_path), run, tmp_path)
 
 
 @pytest.mark.parametrize("section", ["policy", "reward_model"])
