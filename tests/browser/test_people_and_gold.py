@@ -332,7 +332,7 @@ async def test_an_observer_sees_all_of_it_and_has_nothing_to_press(
     await person(ove, "ann").locator("summary").click()
     shown = {
         " ".join((await each.inner_text()).split())
-        for each in await ove.page.locator("button:visible").all()
+        for each in await ove.page.locator("button:visible:not(.sort)").all()
         if await each.is_enabled()
     }
     assert shown == {"Leave", "Answers ann", "Answers bob", "Answers cid"}
