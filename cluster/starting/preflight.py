@@ -32,6 +32,21 @@ from protocol.model_folder import ModelFolder
 _log = logger_of("preflight")
 
 
+def _check_places(config: RunConfig, address: str | None) -> None:
+    """Check where the run listens, and the cluster that it joins or makes."""
+    free_port(config.cluster.http_host, config.cluster.http_port)
+    if config.cluster.certificate is not None:
+        config.cluster.certificate.check()
+    if address is not None:
+        check_ray(address)  # the reward's port is Serve's there, and may be other runs', too
+        return
+    free_port(config.cluster.own_host, config.cluster.reward_port, REWARD_PORT)
+    if not config.cluster.gpus_per_actor:
+        num_actors = config.rollouts.num_actors
+        free_bytes = psutil.virtual_memory().available
+        check_free_memory(config.rollouts.kv_cache_gib, num_actors, free_bytes)
+
+
 def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts | None:
     """Check what a run is given: ports, memory, addresses, folders, the policy, prompts and labels.
 
@@ -49,18 +64,8 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     check_writable(folder, "the run's folder", "name another with --folder")
     if config.base_model is not None:
         check_writable(cache, "the base model's folder", "start from a folder of yours")
-    free_port(config.cluster.http_host, config.cluster.http_port)
-    if config.cluster.certificate is not None:
-        config.cluster.certificate.check()
     address = cluster_address(config.cluster.address)
-    if address is not None:
-        check_ray(address)  # the reward's port is Serve's there, and may be other runs', too
-    else:
-        free_port(config.cluster.own_host, config.cluster.reward_port, REWARD_PORT)
-        if not config.cluster.gpus_per_actor:
-            num_actors = config.rollouts.num_actors
-            free_bytes = psutil.virtual_memory().available
-            check_free_memory(config.rollouts.kv_cache_gib, num_actors, free_bytes)
+    _check_places(config, address)
     # A server's is the label queue's node's to reach, by that one's environment.
     if address is None or not config.labels.ledger_url:
         _check_ledger(RunFolder(folder), config.labels)

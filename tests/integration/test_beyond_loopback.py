@@ -64,7 +64,7 @@ async def face(tmp_path: Path) -> AsyncIterator[Face]:
     own = listen("127.0.0.1", 0)
     servers = [
         FaceServer(app, own),
-        FaceServer(WideDoor(app), listen(wide.host, wide.port), wide.tls),
+        FaceServer(WideDoor(app), listen(wide.host, wide.port), tls=wide.tls),
     ]
     for server in servers:
         server.start(_not_told_to)
