@@ -14,6 +14,7 @@ import pytest
 
 from cluster.cluster_config import ClusterConfig
 from cluster.starting.unplaced import unplaced_in
+from label_queue.intake.wide_face import WideFace
 from protocol.errors import DeploymentFailed, ResourceError
 from tests.support.patience import PATIENCE_S
 
@@ -172,6 +173,33 @@ def test_room_is_what_all_that_is_asked_for_finds(
     found = unplaced_in(["", f"{NO_ROOM.partition('each replica')[0]}{figures}"])
     assert found is not None
     assert (found.count, found.has_room) == (1, has_room)
+
+
+def test_beyond_loopback_the_run_s_own_programs_have_a_port_that_is_nobody_else_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from cluster.starting import session as module
+
+    free = iter([8443, 8443, 9000, 31_000])
+    monkeypatch.setattr(module, "free_port", lambda *_: next(free))
+    wide = ClusterConfig(
+        http_host="0.0.0.0",
+        http_port=8443,
+        reward_port=9000,
+        public_url="https://label.example.org",
+        trusted_proxies=("10.0.0.7",),
+        without_tls="tls_is_in_front",
+    )
+    session = module.RaySession(wide, "run-1", 2)
+    session.http_port = session._free_pages_port()
+    session.own_port = session._free_own_port()
+    assert session.url == "http://127.0.0.1:31000"
+    assert session.pages_url == "https://label.example.org"
+    assert session.wide_face == WideFace(host="0.0.0.0", port=8443)
+    assert session.site.is_behind_tls
+    at_loopback = module.RaySession(ClusterConfig(), "run-1", 2)
+    assert at_loopback.wide_face is None
+    assert not at_loopback.site.is_behind_tls
 
 
 STAYS = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
