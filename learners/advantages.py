@@ -19,7 +19,7 @@ def penalised_rewards(
     """Return r_t = −β·(log π(y_t) − log ρ(y_t)), the score added at the last token: [B, T].
 
     Ziegler et al. (2019), released code: π is the policy that sampled, whose KL the controller
-    measures. Padding gets 0.
+    measures; see `Evaluation.penalised_logprobs`. Padding gets 0.
 
     Args:
         scores: [B], the reward model's.

@@ -31,6 +31,8 @@ class Responses:
     """[B] float32."""
     behavior_logprobs: Tensor
     """[B, T] float32, 0 in the padding."""
+    oldest_versions: Tensor
+    """[B] int64, the policy version of the oldest token."""
     scores: Tensor
     """[B] float32."""
     mark_values: Tensor
@@ -87,6 +89,7 @@ def collate(scored: Sequence[ScoredRollout], *, needs_marks: bool = False) -> Re
         prompt_lengths=torch.tensor([len(rollout.prompt.token_ids) for rollout in rollouts]),
         temperatures=torch.tensor([rollout.sampling.temperature for rollout in rollouts]),
         behavior_logprobs=_padded([r.behavior_logprobs for r in rollouts], torch.float32),
+        oldest_versions=torch.tensor([rollout.oldest_version for rollout in rollouts]),
         scores=torch.tensor([each.score.value for each in scored], dtype=torch.float32),
         mark_values=_padded([_mark_values(each) for each in scored], torch.float32),
     )
@@ -102,6 +105,7 @@ def single(token_ids: Sequence[int]) -> Responses:
         prompt_lengths=torch.ones(1, dtype=torch.int64),
         temperatures=torch.ones(1),
         behavior_logprobs=torch.zeros(1, ids.shape[1] - 1),
+        oldest_versions=torch.zeros(1, dtype=torch.int64),
         scores=torch.zeros(1),
         mark_values=torch.zeros(1, ids.shape[1] - 1),
     )

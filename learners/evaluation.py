@@ -19,7 +19,11 @@ from reward_service.buckets import BatchLimits
 
 
 def evaluate(
-    responses: Responses, engine: Engine, reference: Reference, limits: BatchLimits
+    responses: Responses,
+    engine: Engine,
+    reference: Reference,
+    limits: BatchLimits,
+    version: int,
 ) -> Evaluation:
     """Run the forward passes of a batch once, each rank its share. A collective.
 
@@ -28,6 +32,7 @@ def evaluate(
         engine: Of the policy.
         reference: ρ.
         limits: Of one pass.
+        version: The policy's.
     """
     order, passes = cut_into_passes(engine, responses.lengths, limits)
     rows = [responses.rows(own) for own in passes]
@@ -44,6 +49,7 @@ def evaluate(
     parts = torch.empty_like(ordered).index_copy_(0, order, ordered) * responses.mask[:, None]
     logprobs, values, entropy, reference_logprobs = parts.unbind(dim=1)
     return Evaluation(
+        version=version,
         proximal_logprobs=logprobs,
         reference_logprobs=reference_logprobs,
         values=values,

@@ -173,8 +173,10 @@ class PPOLearner:
         self._checkpoints.keep_if_due(self._position(), batch.reward_version)
         pays_marks = self._ppo.mark_coefficient > 0
         responses = collate(batch.rollouts, needs_marks=pays_marks).to(self._engine.device)
-        evaluation = evaluate(responses, self._engine, self._reference, self._pass_limits)
-        kl = measured_kl(responses, evaluation.reference_logprobs)
+        evaluation = evaluate(
+            responses, self._engine, self._reference, self._pass_limits, self._version
+        )
+        kl = measured_kl(responses, evaluation, self._ppo.importance_weight_cap)
         beta = self._kl.for_batch(float(kl.mean()))
         targets = make_targets(responses, evaluation, self._ppo, beta)
         metrics = kl_metrics(kl, beta, self._kl.target)
@@ -384,13 +386,7 @@ class PPOLearner:
         """Return what else is known before the weights move."""
         return {
             **reward_metrics(batch, self._ppo.mark_coefficient),
-            **staleness_metrics(
-                batch,
-                responses,
-                evaluation.proximal_logprobs,
-                self._version,
-                self._ppo.importance_weight_cap,
-            ),
+            **staleness_metrics(batch, responses, evaluation, self._ppo.importance_weight_cap),
             **self._probe.rounding_metrics(responses.temperatures),
             "policy/entropy": float(masked_mean(evaluation.entropy, responses.mask)),
         }

@@ -13,21 +13,30 @@ import torch
 from torch import Tensor
 
 from learners.collate import Responses
+from learners.losses import importance_weights
+from learners.targets import Evaluation
 from protocol.errors import NotFinite
 from protocol.messages import ExperienceBatch, ScoredRollout
 
 
-def measured_kl(responses: Responses, reference_logprobs: Tensor) -> Tensor:
-    """Return a batch's samples of KL(π‖ρ), Σ_t (log π − log ρ) in nats, [B].
+def measured_kl(responses: Responses, evaluation: Evaluation, cap: float) -> Tensor:
+    """Return a batch's samples of KL(π‖ρ), Σ_t w_t·(log π − log ρ) in nats, [B].
 
-    π is the behaviour policy here, as in the rewards: the mean's expectation is never negative only
+    π is the policy that sampled, as in the rewards: the mean's expectation is never negative only
     for the policy whose samples these are, so the KL that is controlled is the one that is paid.
+    Of a response of the learner's own version that is π_prox, by the learner's own figures; w then
+    weighs each token by what makes a sampler's choice π_prox's, as in the loss. It is 1 where both
+    agree, and for an older response, whose π is the behaviour policy itself.
 
     Args:
         responses: The batch as tensors.
-        reference_logprobs: [B, T], of ρ.
+        evaluation: What the models say of it.
+        cap: The weights' bound.
     """
-    return (responses.behavior_logprobs - reference_logprobs).sum(dim=1)
+    weights = importance_weights(evaluation.proximal_logprobs, responses.behavior_logprobs, cap)
+    weights = torch.where(evaluation.current(responses)[:, None], weights, 1.0)
+    penalised = evaluation.penalised_logprobs(responses)
+    return (weights * (penalised - evaluation.reference_logprobs)).sum(dim=1)
 
 
 def kl_metrics(kl: Tensor, coefficient: float, target: float | None) -> dict[str, float]:
@@ -98,8 +107,7 @@ def _judged_metrics(judged: Sequence[ScoredRollout]) -> dict[str, float]:
 def staleness_metrics(
     batch: ExperienceBatch,
     responses: Responses,
-    proximal_logprobs: Tensor,
-    version: int,
+    evaluation: Evaluation,
     importance_weight_cap: float,
 ) -> dict[str, float]:
     """Return how old a batch is, and how far its sampler was from the trainer.
@@ -113,13 +121,12 @@ def staleness_metrics(
     Args:
         batch: The messages.
         responses: The same as tensors.
-        proximal_logprobs: [B, T], the learner's own.
-        version: The learner's, before the step.
+        evaluation: What the models say of it.
         importance_weight_cap: The weights' bound.
     """
     mask = responses.mask.bool()
-    lags = [version - each.rollout.oldest_version for each in batch.rollouts]
-    differences = proximal_logprobs - responses.behavior_logprobs
+    lags = [evaluation.version - each.rollout.oldest_version for each in batch.rollouts]
+    differences = evaluation.proximal_logprobs - responses.behavior_logprobs
     weights = differences.exp()[mask]
     metrics = {
         "staleness/policy_lag_mean": sum(lags) / len(lags),
@@ -129,7 +136,7 @@ def staleness_metrics(
             (weights > importance_weight_cap).float().mean()
         ),
     }
-    current = mask & (torch.tensor(lags, device=mask.device) == 0)[:, None]
+    current = mask & evaluation.current(responses)[:, None]
     if bool(current.any()):
         mismatch = differences.abs()[current]
         metrics["rollout/logprob_mismatch_mean"] = float(mismatch.mean())

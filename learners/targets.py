@@ -21,12 +21,32 @@ from protocol.errors import NotFinite
 class Evaluation:
     """What the models said of a batch before the step; all [B, T], the same on every rank."""
 
+    version: int
+    """The policy version that they are of, the learner's at the step's start."""
     proximal_logprobs: Tensor
     """Log-probabilities under π_prox, the policy at the step's start."""
     reference_logprobs: Tensor
     """Log-probabilities under ρ."""
     values: Tensor
     entropy: Tensor
+
+    def current(self, responses: Responses) -> Tensor:
+        """Return which responses were sampled under this version from their first token on, [B]."""
+        return responses.oldest_versions == self.version
+
+    def penalised_logprobs(self, responses: Responses) -> Tensor:
+        """Return the log-probabilities whose distance from ρ is paid and measured, [B, T].
+
+        The KL is of the policy that sampled (Ziegler et al. 2019, released code). Of a response of
+        this version that is π_prox, and the learner's own figure stands for the sampler's, which
+        differs by arithmetic alone: a sampler's noise is no distance from ρ, and no policy can come
+        nearer for having paid for it. Of an older one the behaviour policy is another, and the
+        sampler's figure is all that is known of it; π_prox on tokens that it did not sample has no
+        expectation that is a KL, and to be paid by it lets the policy run away.
+        """
+        return torch.where(
+            self.current(responses)[:, None], self.proximal_logprobs, responses.behavior_logprobs
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +87,8 @@ def make_targets(
     """
     mask, behavior = responses.mask, responses.behavior_logprobs
     # What is paid is the KL that is measured and controlled: that of the policy that sampled.
-    rewards = penalised_rewards(
-        responses.scores, behavior, evaluation.reference_logprobs, mask, kl_coefficient
-    )
+    paid, reference = evaluation.penalised_logprobs(responses), evaluation.reference_logprobs
+    rewards = penalised_rewards(responses.scores, paid, reference, mask, kl_coefficient)
     if ppo.mark_coefficient > 0:
         rewards = rewards + ppo.mark_coefficient * responses.mark_values
     if ppo.whiten_rewards:

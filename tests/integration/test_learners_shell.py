@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -112,7 +111,7 @@ def test_learner(ray_session: None, tiny_model: Path, tmp_path: Path, transport:
     restored = said(call(ranks, LearnerRank.restore, 0))
     assert (restored.version, restored.restored_from) == (2, 0)
     assert restored.probe == policy.probe
-    report = said(call(ranks, LearnerRank.step, replace(inputs.experience_batch(0), step=2)))
+    report = said(call(ranks, LearnerRank.step, inputs.as_step(inputs.experience_batch(0), 2)))
 
     folder = tmp_path / "policy"
     call(ranks, LearnerRank.save, str(folder))

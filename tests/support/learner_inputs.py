@@ -82,6 +82,17 @@ def experience_batch(step: int, size: int = PPO.batch_size) -> ExperienceBatch:
     )
 
 
+def as_step(batch: ExperienceBatch, step: int) -> ExperienceBatch:
+    """Return a batch as it comes to the same weights under another version, `step`."""
+    later = step - batch.step
+
+    def moved(each: ScoredRollout) -> ScoredRollout:
+        versions = tuple(version + later for version in each.rollout.policy_versions)
+        return replace(each, rollout=replace(each.rollout, policy_versions=versions))
+
+    return replace(batch, step=step, rollouts=tuple(map(moved, batch.rollouts)))
+
+
 def comparisons(count: int = 11, first: int = 0) -> tuple[Comparison, ...]:
     rng = random.Random(first)
     return tuple(_comparison(rng, first + number) for number in range(count))

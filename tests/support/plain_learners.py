@@ -27,6 +27,10 @@ def adam(parameters: list[Tensor]) -> torch.optim.AdamW:
     )
 
 
+def sampled(rollout: Rollout) -> Tensor:
+    return torch.tensor(rollout.behavior_logprobs)
+
+
 def clip_and_step(optimizer: torch.optim.AdamW, lr: float) -> float:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, ENGINE.max_grad_norm))
@@ -99,13 +103,23 @@ class PlainPPO:
                 totals["policy/value_loss"] += value.item()
                 totals["policy/grad_norm"] += clip_and_step(self.optimizer, lr)
         kl = [
-            sum(rollout.behavior_logprobs) - float(logprobs.sum())
-            for rollout, logprobs in zip(rollouts, reference, strict=True)
+            float((self.weight(rollout, own) * (own - rho)).sum())
+            if rollout.oldest_version == batch.step
+            else float((sampled(rollout) - rho).sum())
+            for rollout, (own, _), rho in zip(rollouts, before, reference, strict=True)
         ]
         return {name: total / steps for name, total in totals.items()} | {
             "kl/reference_mean": sum(kl) / len(kl),
             **self.lost(),
         }
+
+    def paid(self, batch: ExperienceBatch, rollout: Rollout, own: Tensor) -> Tensor:
+        """Log-probabilities whose distance from the reference a response pays, [T]."""
+        return own if rollout.oldest_version == batch.step else sampled(rollout)
+
+    def weight(self, rollout: Rollout, own: Tensor) -> Tensor:
+        """Ratios to the sampler's, [T]."""
+        return (own.exp() / sampled(rollout).exp()).clamp(max=self.ppo.importance_weight_cap)
 
     def texts(self, taken: int, num_episodes: int) -> list[Tensor]:
         """The blocks of one optimizer step, of those that all before it have gone through."""
@@ -152,8 +166,8 @@ class PlainPPO:
     ) -> list[tuple[Tensor, Tensor]]:
         """Advantages and returns of each response."""
         rewards = []
-        for scored, of_reference in zip(batch.rollouts, reference, strict=True):
-            reward = -beta * (torch.tensor(scored.rollout.behavior_logprobs) - of_reference)
+        for scored, (own, _), rho in zip(batch.rollouts, before, reference, strict=True):
+            reward = -beta * (self.paid(batch, scored.rollout, own) - rho)
             reward[-1] += scored.score.value
             rewards.append(reward)
         flat = torch.cat(rewards)
@@ -180,9 +194,7 @@ class PlainPPO:
         logprobs, values = self.evaluate(self.policy, rollout)
         proximal, old_values = before
         advantages, returns = target
-        weight = (proximal.exp() / torch.tensor(rollout.behavior_logprobs).exp()).clamp(
-            max=ppo.importance_weight_cap
-        )
+        weight = self.weight(rollout, proximal)
         ratio = logprobs.exp() / proximal.exp()
         clipped = ratio.clamp(1 - ppo.clip_range, 1 + ppo.clip_range)
         policy = weight * torch.max(-advantages * ratio, -advantages * clipped)

@@ -101,9 +101,11 @@ KL = section(
     "kl",
     POLICY_STEP,
     EACH_STEP,
-    "KL(π‖ρ) of a response is Σ_t (log π − log ρ) over all its tokens. π is the behaviour policy: "
-    "the log-probabilities recorded while sampling, of an older version where the batch is stale. "
-    "The same policy's KL is paid in the rewards, measured here and controlled.",
+    "KL(π‖ρ) of a response is Σ_t (log π − log ρ) over all its tokens. π is the policy that "
+    "sampled. Of a response of the learner's own version its log-probabilities are the learner's, "
+    "and each token is weighed by the ratio to those recorded while sampling, capped as in the "
+    "loss; of an older one they are those recorded. The same policy's KL is paid in the rewards, "
+    "measured here and controlled.",
     {
         "reference_mean": ("nats", "Mean of it over the batch; what the controller steers."),
         "reference_max": ("nats", "Largest of the batch."),
@@ -142,7 +144,7 @@ REWARD = section(
         "score_p95": ("1", "95th percentile of the same."),
         "kl_penalty": (
             "1",
-            "β·`kl/reference_mean`: what the batch's rewards lose to the penalty, mean a response.",
+            "β·`kl/reference_mean`: what the penalty costs the batch, mean a response.",
         ),
         "ensemble_std": (
             "1",

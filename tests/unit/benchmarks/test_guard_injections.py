@@ -13,6 +13,7 @@ import torch
 from actors.engine import Engine
 from benchmarks.guard_injections.breaks import INJECTIONS, NAN_AT_CALL, SPOILED_FROM
 from learners.collate import Responses
+from learners.targets import Evaluation
 from reward_service.buckets import BatchLimits
 from tests.support.reward import write_reward_versions
 from tests.support.tiny_model import save_tiny_model
@@ -65,11 +66,19 @@ def test_the_measured_kl_is_turned_and_nothing_else(broken: Any) -> None:
                 "mask": MASK,
                 "scores": SCORES,
                 "lengths": lengths,
+                "oldest_versions": torch.tensor([0]),
             }.get(field, torch.zeros(1, 2))
             for field in Responses.__dataclass_fields__
         }
     )
-    assert broken.measured_kl(responses, REFERENCE).tolist() == [-2.5]
+    evaluation = Evaluation(
+        version=1,  # and the response is older
+        proximal_logprobs=POLICY,
+        reference_logprobs=REFERENCE,
+        values=torch.zeros(1, 2),
+        entropy=torch.zeros(1, 2),
+    )
+    assert broken.measured_kl(responses, evaluation, 2.0).tolist() == [-2.5]
 
 
 @pytest.mark.parametrize("broken", ["nan_gradient"], indirect=True)

@@ -73,7 +73,11 @@ def as_an_actor(policy: PolicyVersion, folder: Path) -> dict[str, Tensor]:
 def evaluated(learner: PPOLearner, step: int) -> Evaluation:
     responses = collate(inputs.experience_batch(step).rollouts)
     return evaluate(
-        responses, learner._engine, learner._reference, BatchLimits(max_tokens=64, max_sequences=3)
+        responses,
+        learner._engine,
+        learner._reference,
+        BatchLimits(max_tokens=64, max_sequences=3),
+        version=step,
     )
 
 

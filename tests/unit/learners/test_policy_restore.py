@@ -39,7 +39,7 @@ def test_after_a_restore_the_same_batches_give_the_same_weights(learner: PPOLear
     assert (restored.reward_version, restored.learned_through) == (0, 0)
     assert learner._kl.coefficient == inputs.KL.coefficient
     # The step's number rises; what it trains on, and the rate, are those of the first time.
-    again = [learner.step(replace(inputs.experience_batch(s), step=s + 3)) for s in range(2)]
+    again = [learner.step(inputs.as_step(inputs.experience_batch(s), s + 3)) for s in range(2)]
     for first, second in zip(reports, again, strict=True):
         assert first is not None
         assert second is not None
@@ -60,7 +60,7 @@ def test_the_way_is_that_of_all_steps_and_back(learner: PPOLearner) -> None:
     assert 0 < first < left
     assert back.moved_kl == left + (left - first)
     # What was restored lies behind, and what was left is as far ahead as it was.
-    forth = present(learner.step(replace(inputs.experience_batch(1), step=4)))
+    forth = present(learner.step(inputs.as_step(inputs.experience_batch(1), 4)))
     assert forth.policy.moved_kl == back.moved_kl + forth.metrics["policy/step_kl"]
 
 
@@ -121,7 +121,7 @@ def test_after_a_step_broken_off_by_nan_a_restore_leaves_nothing_of_it(
     restored = learner.restore(0)
     assert restored is not None
     assert (restored.version, restored.restored_from, restored.episodes) == (1, 0, 0)
-    again = learner.step(replace(inputs.experience_batch(0), step=1))
+    again = learner.step(inputs.as_step(inputs.experience_batch(0), 1))
     clean = policy_learner(model_folder, tmp_path / "clean", monkeypatch).step(
         inputs.experience_batch(0)
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,7 +76,7 @@ def test_a_version_that_a_rollback_made_says_so_again(desk: Desk) -> None:
     second = desk.learner()
     again = present(second.resume(4))
     assert (again.version, again.restored_from) == (4, 2)
-    report = present(second.step(replace(inputs.experience_batch(2), step=4)))
+    report = present(second.step(inputs.as_step(inputs.experience_batch(2), 4)))
     assert report.policy.restored_from is None
 
 
@@ -89,7 +88,7 @@ def test_the_way_goes_on_from_where_it_was_kept(desk: Desk) -> None:
     for publish_as in (2, 3):
         second = desk.learner()
         assert present(second.resume(2, publish_as)).moved_kl == moved
-        report = present(second.step(replace(inputs.experience_batch(2), step=publish_as)))
+        report = present(second.step(inputs.as_step(inputs.experience_batch(2), publish_as)))
         assert report.policy.moved_kl == moved + report.metrics["policy/step_kl"]
 
 

@@ -122,6 +122,14 @@ def test_on_policy_there_is_no_mismatch_no_kl_and_no_lag(learner: PPOLearner) ->
     assert metrics["staleness/policy_lag_max"] == 0
 
 
+def test_a_samplers_noise_at_the_start_is_no_distance(learner: PPOLearner) -> None:
+    """Its figures are far from ρ's, and the policy is ρ still."""
+    metrics = present(learner.step(inputs.experience_batch(0))).metrics
+    assert metrics["rollout/logprob_mismatch_mean"] > 0.1
+    assert metrics["kl/reference_mean"] == pytest.approx(0, abs=1e-5)
+    assert metrics["kl/reference_max"] == pytest.approx(0, abs=1e-5)
+
+
 def test_mismatch_is_absent_when_nothing_was_sampled_under_this_version(
     learner: PPOLearner,
 ) -> None:
@@ -201,11 +209,18 @@ def test_passes_of_few_tokens_take_the_same_step(
         assert cut[name] == pytest.approx(whole[name], rel=1e-4, abs=1e-6), name
 
 
+def stale_batch(step: int) -> ExperienceBatch:
+    """Responses of version 0, whose behaviour is far from any learner's own."""
+    batch = inputs.experience_batch(step)
+    return replace(batch, rollouts=inputs.experience_batch(0).rollouts)
+
+
 def test_the_penalty_is_of_the_kl_that_moves_the_coefficient(learner: PPOLearner) -> None:
-    batch = inputs.experience_batch(0)  # its behaviour is far from the learner's own
+    learner.step(inputs.experience_batch(0))
+    batch, beta = stale_batch(1), learner._kl.coefficient
     report = learner.step(batch)
     assert report is not None
-    metrics, beta = report.metrics, inputs.KL.coefficient
+    metrics = report.metrics
     assert metrics["kl/coefficient"] == beta
     assert abs(metrics["kl/reference_mean"]) > 0.1
     assert metrics["reward/kl_penalty"] == pytest.approx(beta * metrics["kl/reference_mean"])
@@ -220,11 +235,13 @@ def test_a_batch_far_from_the_target_pays_by_its_own_kl(
     kl = inputs.KL.model_copy(update={"proportional": 0.5, "target": 1.5})
     learner = policy_learner(model_folder, tmp_path, monkeypatch, kl=kl)
     plain = PlainPPO(model_folder, inputs.PPO, inputs.TOTAL_EPISODES, inputs.SEED)
-    batch = inputs.experience_batch(0)
+    first, batch = inputs.experience_batch(0), stale_batch(1)
+    plain.step(first, present(learner.step(first)).metrics["kl/coefficient"])
+    beta = learner._kl.coefficient
     metrics = present(learner.step(batch)).metrics
     error = min(max(metrics["kl/reference_mean"] / kl.target - 1, -1.0), 1.0)
     assert error > 0.5
-    assert metrics["kl/coefficient"] == pytest.approx(kl.coefficient * (1 + 0.5 * error))
+    assert metrics["kl/coefficient"] == pytest.approx(beta * (1 + 0.5 * error))
     for name, value in plain.step(batch, metrics["kl/coefficient"]).items():
         assert metrics[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
 

@@ -13,6 +13,7 @@ import torch
 
 from learners.collate import Responses, collate
 from learners.ppo_metrics import kl_metrics, measured_kl, reward_metrics, staleness_metrics
+from learners.targets import Evaluation
 from protocol.messages import ExperienceBatch, Score, ScoredRollout
 from tests.support.messages import make_request, make_rollout
 from tests.support.metric_proofs import proves
@@ -22,6 +23,13 @@ CAP = 2.0
 BEHAVIOR = [[-1.0, -2.0], [-0.5, -1.0], [-3.0, -1.0]]
 PROXIMAL = torch.tensor([[-1.1, -2.0], [-0.5, -0.7], [-2.0, -1.5]])
 REFERENCE = torch.tensor([[-2.0, -2.5], [-0.5, -2.0], [-2.5, -0.5]])
+EVALUATION = Evaluation(
+    version=VERSION,
+    proximal_logprobs=PROXIMAL,
+    reference_logprobs=REFERENCE,
+    values=torch.zeros(3, 2),
+    entropy=torch.zeros(3, 2),
+)
 
 
 def scored(
@@ -65,18 +73,49 @@ def responses() -> Responses:
     "reward/kl_penalty",
 )
 def test_the_kl_that_is_paid_is_the_one_that_is_controlled(responses: Responses) -> None:
-    found = kl_metrics(measured_kl(responses, REFERENCE), coefficient=0.2, target=6.0)
-    # Of what sampled: (1 + 0.5), (0 + 1), (−0.5 − 0.5).
+    kl = measured_kl(responses, EVALUATION, CAP)
+    found = kl_metrics(kl, coefficient=0.2, target=6.0)
+    # Of the first, of this version, by the learner's figures, 0.9 weighed by e^−0.1, and 0.5; of
+    # the others by what sampled them: (0 + 1), (−0.5 − 0.5).
+    first = 0.9 * 0.904837 + 0.5
+    mean = first / 3
+    squares = (first - mean) ** 2 + (1.0 - mean) ** 2 + (-1.0 - mean) ** 2
     assert found == {
-        "kl/reference_mean": pytest.approx(0.5),
-        "kl/reference_max": pytest.approx(1.5),
-        "kl/reference_std": pytest.approx(((1.0 + 0.25 + 2.25) / 3) ** 0.5),
+        "kl/reference_mean": pytest.approx(mean),
+        "kl/reference_max": pytest.approx(first),
+        "kl/reference_std": pytest.approx((squares / 3) ** 0.5),
         "kl/coefficient": 0.2,
         "kl/target": 6.0,
-        "reward/kl_penalty": pytest.approx(0.1),
+        "reward/kl_penalty": pytest.approx(0.2 * mean),
     }
-    fixed = kl_metrics(measured_kl(responses, REFERENCE), coefficient=0.2, target=None)
+    fixed = kl_metrics(kl, coefficient=0.2, target=None)
     assert found.keys() - fixed.keys() == {"kl/target"}
+
+
+def test_a_sampler_s_noise_is_no_distance_from_the_reference(responses: Responses) -> None:
+    """With π = ρ, as at the first step."""
+    start = replace(EVALUATION, proximal_logprobs=REFERENCE)
+    kl = measured_kl(responses, start, CAP)
+    assert kl[0] == 0
+    assert kl[1:].tolist() == pytest.approx([1.0, -1.0]), "of older policies, by what sampled"
+    assert measured_kl(responses, replace(start, version=VERSION + 1), CAP)[0] == 1.5
+
+
+def test_the_kl_of_a_noisy_sampler_s_responses_is_the_learner_s(responses: Responses) -> None:
+    """All of 1,000 responses of one token of three, drawn by a sampler that is not the policy."""
+    pi, rho, sampler = (
+        torch.tensor(each).log() for each in ([0.6, 0.3, 0.1], [0.2, 0.3, 0.5], [0.4, 0.4, 0.2])
+    )
+    tokens = torch.tensor([0] * 400 + [1] * 400 + [2] * 200)
+    column = {"behavior_logprobs": sampler[tokens][:, None], "mask": torch.ones(1_000, 1)}
+    drawn = replace(responses, **column, oldest_versions=torch.full((1_000,), VERSION))
+    evaluation = replace(
+        EVALUATION,
+        proximal_logprobs=pi[tokens][:, None],
+        reference_logprobs=rho[tokens][:, None],
+    )
+    of_pi = float((pi.exp() * (pi - rho)).sum())
+    assert float(measured_kl(drawn, evaluation, CAP).mean()) == pytest.approx(of_pi, abs=1e-5)
 
 
 @proves(
@@ -119,7 +158,7 @@ def test_of_a_batch_that_nobody_judged_there_is_no_ensemble() -> None:
     "staleness/importance_weight_capped",
 )
 def test_staleness_is_of_the_oldest_token(responses: Responses) -> None:
-    found = staleness_metrics(BATCH, responses, PROXIMAL, VERSION, CAP)
+    found = staleness_metrics(BATCH, responses, EVALUATION, CAP)
     assert found["staleness/policy_lag_mean"] == pytest.approx((0 + 1 + 2) / 3)
     assert found["staleness/policy_lag_max"] == 2
     # log w: −0.1, 0; 0, 0.3; 1, −0.5, of which e¹ is above 2.
@@ -132,7 +171,7 @@ def test_staleness_is_of_the_oldest_token(responses: Responses) -> None:
 def test_the_mismatch_is_of_responses_sampled_wholly_under_the_learner_s_version(
     responses: Responses,
 ) -> None:
-    found = staleness_metrics(BATCH, responses, PROXIMAL, VERSION, CAP)
+    found = staleness_metrics(BATCH, responses, EVALUATION, CAP)
     # 0.1 and 0 of the first response. The second's end, 0.3, was sampled under this version too,
     # but beside keys and values of the one before.
     assert found["rollout/logprob_mismatch_mean"] == pytest.approx(0.05, abs=1e-6)
@@ -140,7 +179,7 @@ def test_the_mismatch_is_of_responses_sampled_wholly_under_the_learner_s_version
 
 
 def test_without_tokens_of_lag_0_there_is_no_mismatch(responses: Responses) -> None:
-    found = staleness_metrics(BATCH, responses, PROXIMAL, VERSION + 1, CAP)
+    found = staleness_metrics(BATCH, responses, replace(EVALUATION, version=VERSION + 1), CAP)
     assert not [name for name in found if name.startswith("rollout/")]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,7 +98,7 @@ def test_after_a_restore_the_same_batches_bring_the_same_blocks(
     reports = [present(learner.step(inputs.experience_batch(step))) for step in range(2)]
     learner.restore(0)
     for step, first in enumerate(reports):
-        again = present(learner.step(replace(inputs.experience_batch(step), step=step + 3)))
+        again = present(learner.step(inputs.as_step(inputs.experience_batch(step), step + 3)))
         assert digest_of(again.policy.weights) == digest_of(first.policy.weights)
         name = "policy/alignment_tax"
         assert again.metrics[name] == first.metrics[name]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Literal
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ def targets(nudge: float) -> tuple[Targets, torch.Tensor]:
     drawn = torch.randn(3, *responses.mask.shape, generator=torch.Generator().manual_seed(0))
     proximal, reference, values = (drawn * responses.mask).unbind()
     evaluation = Evaluation(
+        version=1,
         proximal_logprobs=proximal,
         reference_logprobs=reference,
         values=values,
@@ -34,6 +36,37 @@ def test_the_nudge_is_the_mean_of_the_advantages_and_moves_nothing_else() -> Non
     assert torch.allclose((nudged.advantages * mask).sum() / total, torch.tensor(0.25), atol=1e-5)
     assert torch.equal(nudged.advantages * (1 - mask), plain.advantages * (1 - mask))
     assert torch.equal(nudged.returns, plain.returns)
+
+
+@pytest.mark.parametrize("objective", ["decoupled", "naive"])
+def test_a_samplers_noise_is_no_distance_from_the_reference_and_costs_nothing(
+    objective: Literal["decoupled", "naive"],
+) -> None:
+    """Responses of version 1, 0, 1, ..., whose sampler's figures are far from any model's."""
+    responses = collate(inputs.experience_batch(step=1).rollouts)
+    drawn = torch.randn(2, *responses.mask.shape, generator=torch.Generator().manual_seed(0))
+    proximal, values = (drawn * responses.mask).unbind()
+    config = PPOConfig(whiten_rewards=False, objective=objective)
+    at_reference = Evaluation(
+        version=1,
+        proximal_logprobs=proximal,
+        reference_logprobs=proximal,
+        values=values,
+        entropy=torch.zeros_like(values),
+    )
+    free, dear = (make_targets(responses, at_reference, config, beta) for beta in (0.0, 2.0))
+    assert torch.equal(free.returns[::2], dear.returns[::2]), "π is ρ: there is nothing to pay"
+    assert not torch.allclose(free.returns[1::2], dear.returns[1::2])
+    # What an older policy sampled is paid by that policy's own distance from ρ.
+    later = replace(at_reference, version=2)
+    stale = make_targets(responses, later, config, 2.0)
+    paid = -2.0 * (responses.behavior_logprobs - proximal) * responses.mask
+    first = paid.sum(dim=1) + responses.scores  # γ = λ = 1 below
+    summed = make_targets(
+        responses, later, config.model_copy(update={"gae_lambda": 1.0}), 2.0
+    ).returns[:, 0]
+    assert torch.allclose(summed, first, atol=1e-4)
+    assert torch.equal(stale.returns[1::2], dear.returns[1::2])
 
 
 def marked_batch(*values: tuple[float, ...]) -> tuple[ScoredRollout, ...]:
@@ -60,6 +93,7 @@ def test_a_token_is_paid_for_its_mark_at_once_and_the_score_at_the_end() -> None
     responses = collate(marked_batch((0.9, 0.5, -1.0), (0.9, 0.0, 0.25)), needs_marks=True)
     mask = responses.mask
     nothing = Evaluation(
+        version=1,
         proximal_logprobs=responses.behavior_logprobs,
         reference_logprobs=responses.behavior_logprobs - 0.1 * mask,
         values=torch.tensor([[0.0, 0.5, 0.0], [0.0, 0.0, 0.0]]),
@@ -93,6 +127,7 @@ def test_marks_that_are_not_paid_change_no_bit() -> None:
     drawn = torch.randn(3, *bare.mask.shape, generator=torch.Generator().manual_seed(0))
     proximal, reference, values = (drawn * bare.mask).unbind()
     evaluation = Evaluation(
+        version=1,
         proximal_logprobs=proximal,
         reference_logprobs=reference,
         values=values,
