@@ -33,6 +33,10 @@ class KeptResults:
         """Return the result of such a run. Raises KeyError where there is none."""
         return self._found[key]
 
+    def __contains__(self, key: object) -> bool:
+        """Return whether the result of such a run is kept."""
+        return key in self._found
+
     def made(self, key: tuple[object, ...], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return the result of such a run; where there is none, make and keep it.
 

@@ -28,7 +28,8 @@ import click
 import torch
 
 from benchmarks.label_efficiency.arms import ARMS
-from benchmarks.label_efficiency.training import ENGINE, Run
+from benchmarks.label_efficiency.recipe import ENGINE
+from benchmarks.label_efficiency.training import Run
 from benchmarks.label_efficiency.world import make_world
 from benchmarks.programs import heard, run_program
 from benchmarks.spread import standard_error

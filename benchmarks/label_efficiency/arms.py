@@ -57,10 +57,10 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """As results call it, e.g. "online-double_thompson-k2-nudge" or "direct-kl4-lag2"."""
+        """As results call it, e.g. "online-uniform-k2-nudge0.05" or "direct-kl4-lag2"."""
         if self.is_direct:
             return f"direct-kl{self.kl_target:g}{self._how_drawn}"
-        rest = ("-nudge" if self.nudge else "") + ("-free" if self.is_free else "")
+        rest = (f"-nudge{self.nudge:g}" if self.nudge else "") + ("-free" if self.is_free else "")
         if self.mark_share:
             rest += f"-marks{self.mark_coefficient:g}"
         return f"{self.mode}-{self.selector}-k{self.num_candidates}{rest}"

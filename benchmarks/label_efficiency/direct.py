@@ -10,13 +10,11 @@ from typing import Any
 
 from benchmarks.label_efficiency.arms import Arm
 from benchmarks.label_efficiency.curve import train
+from benchmarks.label_efficiency.recipe import BATCH, EPISODES, NUM_LAST, NUM_NORMALISATION
 from benchmarks.label_efficiency.sampling import Sampler
-from benchmarks.label_efficiency.training import BATCH, EPISODES, NUM_LAST, make_learner
+from benchmarks.label_efficiency.training import make_learner
 from benchmarks.label_efficiency.world import World
 from protocol.messages import ExperienceBatch, Rollout, Score, ScoredRollout
-
-NUM_NORMALISATION = 256
-"""Responses of ρ that the reward has mean 0 and variance 1 over, as learned ones have."""
 
 
 class DirectRun:

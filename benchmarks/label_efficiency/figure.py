@@ -18,24 +18,32 @@ MARKS = {"offline": "s", "batched": "^", "online": "o"}
 
 
 def draw(found: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], path: Path) -> None:
-    """Draw curves of gold by budget and seed, by task and arm; bars are the standard error."""
+    """Draw curves of gold by budget and seed, by task and arm; bars are the standard error.
+
+    An arm that asks nobody is a level line.
+    """
     figure, panels = pyplot.subplots(
         1, len(found), figsize=(7 * len(found), 5), squeeze=False, layout="constrained"
     )
     for panel, (task, curves) in zip(panels[0], found.items(), strict=True):
         for name, curve in curves.items():
+            if not curve:
+                continue
+            if 0 in curve:
+                panel.axhline(fmean(curve[0]), color="k", linestyle=":", linewidth=1, label=name)
+                continue
             budgets = sorted(curve)
             panel.errorbar(
                 budgets,
                 [fmean(curve[budget]) for budget in budgets],
                 yerr=[standard_error(curve[budget]) for budget in budgets],
                 marker=MARKS[name.partition("-")[0]],
-                linestyle="--" if name.endswith("nudge") else "-",
+                linestyle="--" if "-nudge" in name else "-",
                 markersize=4,
                 linewidth=1,
                 label=name,
             )
-        panel.set(xscale="log", xlabel="labels", ylabel="gold score at the end", title=task)
+        panel.set(xscale="log", xlabel="labels", ylabel="gold score at the target KL", title=task)
     panels[0][-1].legend(fontsize=6)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.label_efficiency.__main__ import BUDGETS, SEEDS, TASKS
 from benchmarks.label_efficiency.arms import FREE
-from benchmarks.label_efficiency.cases import FOLDER, Case, run_all
+from benchmarks.label_efficiency.cases import FOLDER, Case, offer_before, run_all
 
 matplotlib.use("agg")
 from matplotlib import pyplot
@@ -119,10 +119,18 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS))
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    offer_before(parser)
     chosen = parser.parse_args()
     groups = {
         (arm, budget): [
-            Case(task=chosen.task, arm=arm, budget=budget, seed=seed) for seed in chosen.seeds
+            Case(
+                task=chosen.task,
+                arm=arm,
+                budget=budget,
+                seed=seed,
+                kept_recipe=chosen.kept_recipe,
+            )
+            for seed in chosen.seeds
         ]
         for arm in FREE
         for budget in chosen.budgets

@@ -6,7 +6,6 @@ what is due, draw, score, step. No response is older than the policy it trains.
 
 from __future__ import annotations
 
-import math
 import random
 import shutil
 import time
@@ -16,20 +15,36 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.label_efficiency.arms import PARTICLES, Arm
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.label_efficiency.arms import Arm
 from benchmarks.label_efficiency.curve import train
+from benchmarks.label_efficiency.recipe import (
+    BATCH,
+    ENGINE,
+    EPISODES,
+    LABELER,
+    NUM_LAST,
+    NUM_NORMALISATION,
+    PROMPTS_A_TURN,
+    QUALITY,
+    fit_config,
+    kl_config,
+    labels_config,
+    ppo_config,
+    reward_model_config,
+)
 from benchmarks.label_efficiency.sampling import Sampler
 from benchmarks.label_efficiency.world import World
 from label_queue.asking.orders import QueryMaker
 from label_queue.asking.reference_pool import ReferencePool
 from label_queue.asking.selection import make_selector
-from label_queue.config import LabelsConfig, QualityConfig, WarmConfig
 from label_queue.fitting.retraining import RetrainingPlan, make_request
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.choice import decide
-from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.marking import marks_of, words_of
-from learners.config import KLConfig, LearnerConfig, PolicyConfig, PPOConfig, RewardFitConfig
+from learners.config import LearnerConfig, PolicyConfig
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer
 from protocol.fits import Comparison, FitKind
@@ -39,40 +54,10 @@ from protocol.tokenizing import PolicyTokenizer
 from reward_service.batching import score_sequences
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle
-from reward_service.config import MarksConfig, RewardModelConfig
+from reward_service.config import RewardModelConfig
 from reward_service.reward_model import RewardModel
 
-EPISODES = 8_192
-BATCH = 128
-NUM_LAST = 512
-"""Responses whose gold is that of the policy at the end."""
-PROMPTS_A_TURN = 32
-"""Asked about with one policy and one reward, before either is looked at again."""
-REFITS = 6
-FREE_KL = KLConfig(kind="fixed", coefficient=0.005)
-LABELER = LabelerProfile(beta=1.0, eps_mistake=0.05)
 LIMITS = BatchLimits(max_tokens=16_384, max_sequences=512)
-ENGINE = LearnerConfig.model_validate(
-    {
-        "micro_batch_size": 128,
-        "matmul_dtype": "float32",  # a series goes on elsewhere
-        "checkpoint": {"every_steps": 1_000_000},
-    }
-)
-QUALITY = QualityConfig(weigh_reliability=False)
-
-
-def labels_config(arm: Arm, budget: int) -> LabelsConfig:
-    """Return what an arm asks for with N = `budget` labels."""
-    return LabelsConfig(
-        total=budget,
-        initial=max(16, budget // 4),
-        rounds=4,
-        refits=REFITS,
-        selector=arm.selector,
-        num_candidates=arm.num_candidates,
-        warm=WarmConfig(every_labels=16),
-    )
 
 
 def make_learner(
@@ -88,20 +73,10 @@ def make_learner(
 
     Arguments as `Run`'s.
     """
-    target = world.kl_target if arm.kl_target is None else arm.kl_target
-    held = KLConfig(coefficient=first_beta(target), target=target, horizon_episodes=1280)
     return PPOLearner(
         policy=PolicyConfig(path=str(world.policy)),
-        ppo=PPOConfig(
-            batch_size=BATCH,
-            lr=1e-3,
-            lr_schedule="constant",
-            whiten_rewards=False,  # scaled, a trunk as small as this one is wrecked by its critic
-            affirmative_nudge=arm.nudge,
-            mark_coefficient=arm.mark_coefficient,
-            objective=arm.objective,
-        ),
-        kl=FREE_KL if arm.is_free else held,
+        ppo=ppo_config(arm),
+        kl=kl_config(world.task, arm),
         learner=engine,
         checkpoint_root=folder / "policy",
         total_episodes=episodes,
@@ -109,16 +84,6 @@ def make_learner(
         publisher=sampler,
         seed=seed,
     )
-
-
-def first_beta(target: float) -> float:
-    """Return β where a normal reward of variance 1 has the KL at a target, nats.
-
-    ρ reweighted by e^{r/β} has KL 1/(2β²) there. In so few episodes the controller moves β by a
-    factor of three at most. The same for gold and for learned rewards: on ρ's responses both have
-    variance 1.
-    """
-    return 1 / math.sqrt(2 * target)
 
 
 class Run:
@@ -132,6 +97,7 @@ class Run:
         folder: For bundles; emptied at the end.
         episodes: N_π.
         engine: Of both learners.
+        reward_model: What learns labels, where it is not the recipe's.
 
     `engine.join_ranks` comes first.
     """
@@ -145,6 +111,7 @@ class Run:
         folder: Path,
         episodes: int = EPISODES,
         engine: LearnerConfig = ENGINE,
+        reward_model: RewardModelConfig | None = None,
     ) -> None:
         self._world = world
         self._reader = PolicyTokenizer(world.tokenizer)
@@ -173,19 +140,11 @@ class Run:
         self._learned_scales: tuple[float, ...] = ()
         self._sampler = Sampler(world.policy, world.tokenizer, seed)
         self._learner = make_learner(world, arm, seed, folder, episodes, self._sampler, engine)
-        reference = self._sampler.draw(self._drawn_prompts(256))
+        reference = self._sampler.draw(self._drawn_prompts(NUM_NORMALISATION))
         self._trainer = RewardTrainer(
             policy_path=world.policy,
-            model=RewardModelConfig(
-                num_heads=PARTICLES,
-                heads="epistemic",
-                pooling="mean",  # so small a trunk learns from fewer labels so, as in the demo
-                num_normalisation_samples=len(reference),
-                marks=MarksConfig() if arm.mark_share else None,
-            ),
-            fit=RewardFitConfig(
-                lr=1e-3, batch_size=16, epochs=3, warm_lr=2e-4, warm_batch_size=16, seed=seed
-            ),
+            model=reward_model or reward_model_config(arm),
+            fit=fit_config(seed),
             deepspeed=engine,
             root=folder / "reward",
             reference_sequences=[_sequence(each) for each in reference],
@@ -204,6 +163,21 @@ class Run:
         )
         self.close()
         return result
+
+    def fitted_on_held_out(self, num_pairs: int) -> tuple[NDArray[np.float64], list[list[float]]]:
+        """Ask and fit what comes before the first step, and put pairs to the reward.
+
+        Returns r₁ − r₂ of each particle at the scale at which it learned, [N, M], and both golds of
+        each pair.
+        """
+        self._collect(0)
+        prompts = self._drawn_prompts(num_pairs)
+        drawn = self._sampler.draw([prompt for prompt in prompts for _ in range(2)])
+        heads = np.array([each.heads for each in self._scores(drawn)])
+        learned = heads * np.array(self._learned_scales)
+        golds = [self._gold(each) for each in drawn]
+        pairs = [list(pair) for pair in zip(golds[::2], golds[1::2], strict=True)]
+        return learned[::2] - learned[1::2], pairs
 
     def _next_batch(self, step: int) -> ExperienceBatch:
         self._collect(step * BATCH)

@@ -3,7 +3,7 @@
 reviews   the gold score of the demo: how good a review says its subject is
 descriptiveness   how much it describes, good or bad; ρ is the same
 letters   as reviews, and more for a form of address that a response of ρ has less than once in a
-          thousand; where a policy stays on what ρ writes it never learns of it
+          thousand; where a policy stays on what ρ writes it hardly learns of it
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from reward_service.pretrained import load_tokenizer
 
 PROMPT_TOKENS = 8
 RESPONSE_TOKENS = 16
+NUM_PROMPTS = 2_000
 NUM_TEXTS = 60_000
 BASE_MODEL = BaseModelConfig(
     num_texts=NUM_TEXTS,
@@ -37,8 +38,9 @@ BASE_MODEL = BaseModelConfig(
     engine=FromScratchConfig(adam_betas=(0.9, 0.999), adam_eps=1e-5),
 )
 ADDRESS = "dearest"
-LETTERS_SHARE = 1 / 600
-"""Share of ρ's texts that address their reader."""
+LETTERS_SHARE = 1 / 2_000
+"""Share of the texts that address their reader, of those that ρ learned. Of its responses more do,
+by a third to a half: at 1/600 it was 2.3 in a thousand, which is not beyond what a policy meets."""
 WORD_SHARE = 0.2
 """Share of the words of a letter that the address stands before."""
 ADDRESS_WORTH = 2.0
@@ -75,14 +77,20 @@ class World:
     prompts: Sequence[Prompt]
 
     @property
-    def kl_target(self) -> float:
-        """Where β holds the policies that are compared, nats."""
-        return KL_TARGETS.get(self.task, KL_TARGET)
-
-    @property
     def gold(self) -> Gold:
         """The hidden score."""
         return GOLDS[self.task]
+
+
+def kl_target(task: str) -> float:
+    """Return where β holds the policies that are compared, nats."""
+    return KL_TARGETS.get(task, KL_TARGET)
+
+
+def world_settings(task: str) -> list[object]:
+    """Return all that a task is made of, its base model's recipe by name."""
+    wanted = [ADDRESS_WORTH, MAX_ADDRESSES] if task == "letters" else []
+    return [task, base_name(task), PROMPT_TOKENS, RESPONSE_TOKENS, NUM_PROMPTS, *wanted]
 
 
 def make_world(task: str, folder: Path) -> World:
@@ -97,7 +105,7 @@ def make_world(task: str, folder: Path) -> World:
         done.touch()
     tokenizer = load_tokenizer(policy)
     return World(
-        task=task, policy=policy, tokenizer=tokenizer, prompts=_prompts(tokenizer, count=2_000)
+        task=task, policy=policy, tokenizer=tokenizer, prompts=_prompts(tokenizer, NUM_PROMPTS)
     )
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 from benchmarks.label_efficiency.arms import ARMS, BASELINE, MARK_COEFFICIENTS, MARKED, Arm
-from benchmarks.label_efficiency.cases import FOLDER, Case, in_a_cell, run_all
+from benchmarks.label_efficiency.cases import FOLDER, Case, in_a_cell, offer_before, run_all
 from examples.tasks.spans.figure import draw
 
 TASK = "reviews"
@@ -28,13 +28,16 @@ Lines = Mapping[str, Mapping[int, Sequence[Case]]]
 
 
 def lines_of(
-    budgets: Sequence[int], seeds: Sequence[int], coefficients: Sequence[float] = MARK_COEFFICIENTS
+    budgets: Sequence[int],
+    seeds: Sequence[int],
+    coefficients: Sequence[float] = MARK_COEFFICIENTS,
+    kept_recipe: str = "",
 ) -> Lines:
     """Return what is compared."""
     arms = {"no marks": ARMS[BASELINE]}
     arms |= {name_of(coefficient): MARKED[coefficient] for coefficient in coefficients}
     return {
-        name: {budget: _cases(arm, budget, seeds) for budget in budgets}
+        name: {budget: _cases(arm, budget, seeds, kept_recipe) for budget in budgets}
         for name, arm in arms.items()
     }
 
@@ -45,7 +48,7 @@ def name_of(coefficient: float) -> str:
 
 
 def table(lines: Lines) -> str:
-    """Return gold at the end, mean ± standard error over seeds, and KL, as a Markdown table."""
+    """Return runs as a Markdown table, mean ± standard error over seeds; see `in_a_cell`."""
     budgets = list(next(iter(lines.values())))
     rows = [f"| | {' | '.join(f'{budget:,} labels' for budget in budgets)} |"]
     rows.append(f"| --- |{' ---: |' * len(budgets)}")
@@ -68,8 +71,9 @@ def main() -> None:
     )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--figure", type=Path, default=FOLDER / "spans.png")
+    offer_before(parser)
     chosen = parser.parse_args()
-    lines = lines_of(chosen.budgets, chosen.seeds, chosen.coefficients)
+    lines = lines_of(chosen.budgets, chosen.seeds, chosen.coefficients, chosen.kept_recipe)
     every = [case for line in lines.values() for cases in line.values() for case in cases]
     run_all(every, chosen.processes)
     click.echo(f"\n{table(lines)}")
@@ -77,8 +81,11 @@ def main() -> None:
     click.echo(f"\n{chosen.figure}")
 
 
-def _cases(arm: Arm, budget: int, seeds: Sequence[int]) -> list[Case]:
-    return [Case(task=TASK, arm=arm.name, budget=budget, seed=seed) for seed in seeds]
+def _cases(arm: Arm, budget: int, seeds: Sequence[int], kept_recipe: str) -> list[Case]:
+    return [
+        Case(task=TASK, arm=arm.name, budget=budget, seed=seed, kept_recipe=kept_recipe)
+        for seed in seeds
+    ]
 
 
 if __name__ == "__main__":

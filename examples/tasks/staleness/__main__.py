@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 from benchmarks.label_efficiency.arms import DIRECT, LAGS, MISMATCHED, NOISES, STALE, Arm
-from benchmarks.label_efficiency.cases import FOLDER, Case, in_a_cell, run_all
+from benchmarks.label_efficiency.cases import FOLDER, Case, in_a_cell, offer_before, run_all
 from examples.tasks.staleness.figure import draw
 
 TASK = "reviews"
@@ -26,21 +26,31 @@ Lines = Mapping[str, Mapping[str, Sequence[Case]]]
 """Runs, one a seed, by what the legend says and by where they stand on the axis."""
 
 
-def lags_of(seeds: Sequence[int]) -> Lines:
+def lags_of(seeds: Sequence[int], kept_recipe: str = "") -> Lines:
     """Return the runs over lags, by objective."""
     return {
-        objective: {lag_name(lag): _cases(STALE[objective, lag], seeds) for lag in LAGS}
+        objective: {
+            lag_name(lag): _cases(STALE[objective, lag], seeds, kept_recipe) for lag in LAGS
+        }
         for objective in ("decoupled", "naive")
     }
 
 
-def noises_of(seeds: Sequence[int]) -> Lines:
+def noises_of(seeds: Sequence[int], kept_recipe: str = "") -> Lines:
     """Return the runs over the sampler's noise, by whether its ratio weighs tokens."""
-    exact = {"0": _cases(DIRECT["direct-kl8"], seeds)}
+    exact = {"0": _cases(DIRECT["direct-kl8"], seeds, kept_recipe)}
     return {
-        name: exact | {f"{noise:g}": _cases(MISMATCHED[weighed, noise], seeds) for noise in NOISES}
+        name: exact
+        | {f"{noise:g}": _cases(MISMATCHED[weighed, noise], seeds, kept_recipe) for noise in NOISES}
         for name, weighed in (("weighed, w ≤ 2", True), ("not weighed", False))
     }
+
+
+AXES = {
+    "lag": ("lag, versions", lags_of),
+    "noise": ("noise of the sampler's logits, σ", noises_of),
+}
+"""What is compared over what, by what the command line calls it."""
 
 
 def lag_name(lag: int | None) -> str:
@@ -49,7 +59,7 @@ def lag_name(lag: int | None) -> str:
 
 
 def table(lines: Lines, axis: str) -> str:
-    """Return gold at the end, mean ± standard error over seeds, and KL, as a Markdown table."""
+    """Return runs as a Markdown table, mean ± standard error over seeds; see `in_a_cell`."""
     rows = [f"| {axis} | {' | '.join(lines)} |", f"| ---: |{' ---: |' * len(lines)}"]
     for place in next(iter(lines.values())):
         cells = [in_a_cell(line[place]) for line in lines.values()]
@@ -63,11 +73,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--figure", type=Path, default=FOLDER / "staleness.png")
+    parser.add_argument("--axes", nargs="+", choices=list(AXES), default=list(AXES))
+    offer_before(parser)
     chosen = parser.parse_args()
-    panels = {
-        "lag, versions": lags_of(chosen.seeds),
-        "noise of the sampler's logits, σ": noises_of(chosen.seeds),
-    }
+    panels = {}
+    for name in chosen.axes:
+        axis, runs_of = AXES[name]
+        panels[axis] = runs_of(chosen.seeds, chosen.kept_recipe)
     every = [
         case
         for lines in panels.values()
@@ -82,8 +94,11 @@ def main() -> None:
     click.echo(f"\n{chosen.figure}")
 
 
-def _cases(arm: Arm, seeds: Sequence[int]) -> list[Case]:
-    return [Case(task=TASK, arm=arm.name, budget=0, seed=seed) for seed in seeds]
+def _cases(arm: Arm, seeds: Sequence[int], kept_recipe: str) -> list[Case]:
+    return [
+        Case(task=TASK, arm=arm.name, budget=0, seed=seed, kept_recipe=kept_recipe)
+        for seed in seeds
+    ]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from statistics import fmean
 import click
 
 from benchmarks.label_efficiency.arms import TARGETS
-from benchmarks.label_efficiency.cases import FOLDER, Case, run_all
+from benchmarks.label_efficiency.cases import FOLDER, Case, at_target, offer_before, run_all
 from benchmarks.label_efficiency.world import make_world
 from examples.tasks.style.figure import Series, draw
 from examples.tasks.style.frontier import Point, frontier, gold_at, reference_golds
@@ -33,25 +33,31 @@ LEARNED_KL = 8.0
 LEARNED = "online-uniform-k4"
 
 
-def cases_of(task: str, budgets: Sequence[int], seeds: Sequence[int]) -> dict[str, list[Case]]:
+def cases_of(
+    task: str, budgets: Sequence[int], seeds: Sequence[int], kept_recipe: str = ""
+) -> dict[str, list[Case]]:
     """Return the learned runs of a task, by what the legend says."""
     return {
-        f"{budget:,} labels": [
-            Case(task=TASKS[task], arm=LEARNED, budget=budget, seed=seed) for seed in seeds
-        ]
+        f"{budget:,} labels": _cases(task, LEARNED, budget, seeds, kept_recipe)
         for budget in budgets
     }
 
 
-def direct_of(task: str, targets: Sequence[float], seeds: Sequence[int]) -> dict[str, list[Case]]:
+def direct_of(
+    task: str, targets: Sequence[float], seeds: Sequence[int], kept_recipe: str = ""
+) -> dict[str, list[Case]]:
     """Return the direct runs of a task, by what the legend says."""
     return {
-        f"direct, KL {target:g}": [
-            Case(task=TASKS[task], arm=f"direct-kl{target:g}", budget=0, seed=seed)
-            for seed in seeds
-        ]
+        f"direct, KL {target:g}": _cases(task, f"direct-kl{target:g}", 0, seeds, kept_recipe)
         for target in targets
     }
+
+
+def _cases(task: str, arm: str, budget: int, seeds: Sequence[int], kept_recipe: str) -> list[Case]:
+    return [
+        Case(task=TASKS[task], arm=arm, budget=budget, seed=seed, kept_recipe=kept_recipe)
+        for seed in seeds
+    ]
 
 
 def table(series: Series, points: Sequence[Point], base: float, best: float) -> str:
@@ -64,15 +70,16 @@ def table(series: Series, points: Sequence[Point], base: float, best: float) -> 
         best: Mean gold of the direct run at the learned ones' KL.
     """
     lines = [
-        "| run | gold | of direct's gain | KL | the frontier there |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| run | gold | of direct's gain | KL | the frontier there | gold at the target KL |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, cases in series.items():
         gold, kl = fmean(c.gold for c in cases), fmean(c.result["kl"] for c in cases)
         share = (gold - base) / (best - base)
         top = gold_at(points, kl)
         there = "–" if top is None else f"{top:+.2f}"
-        lines.append(f"| {name} | {gold:+.2f} | {share:.0%} | {kl:.1f} | {there} |")
+        end = f"{gold:+.2f} | {share:.0%} | {kl:.1f} | {there}"
+        lines.append(f"| {name} | {end} | {at_target(cases)} |")
     return "\n".join(lines)
 
 
@@ -85,10 +92,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--figure", type=Path, default=FOLDER / "style.png")
+    offer_before(parser)
     chosen = parser.parse_args()
     targets = sorted({*chosen.targets, LEARNED_KL})
-    learned = {task: cases_of(task, chosen.budgets, chosen.seeds) for task in chosen.tasks}
-    direct = {task: direct_of(task, targets, chosen.seeds) for task in chosen.tasks}
+    of_runs = chosen.seeds, chosen.kept_recipe
+    learned = {task: cases_of(task, chosen.budgets, *of_runs) for task in chosen.tasks}
+    direct = {task: direct_of(task, targets, *of_runs) for task in chosen.tasks}
     every = [
         case
         for of in (direct, learned)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -104,14 +103,15 @@ def test_every_way_is_an_arm_with_a_name_of_its_own() -> None:
 def test_table_and_figure_are_of_what_was_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = KeptResults(tmp_path / "results.jsonl", ("task", "arm", "budget", "seed"))
+    kept = KeptResults(tmp_path / "results.jsonl", cases.KEY)
     monkeypatch.setattr(cases, "RESULTS", kept)
     lines = lines_of([64, 1024], [1, 2])
     for case in (each for line in lines.values() for found in line.values() for each in found):
-        kept.made(astuple(case), lambda case=case: made_up(case))  # type: ignore[misc]
+        kept.made(case.key, lambda case=case: made_up(case))  # type: ignore[misc]
     head, _, plain, unpaid, *paid = table(lines).splitlines()
     assert head == "| | 64 labels | 1,024 labels |"
-    assert plain == "| no marks | +1.50 ± 0.50 at KL 8.0 | +1.50 ± 0.50 at KL 8.0 |"
+    cell = "+1.50 ± 0.50 at KL 8.0; +1.50 ± 0.50 (2)"
+    assert plain == f"| no marks | {cell} | {cell} |"
     assert unpaid.startswith("| marks, learned and not paid | +2.50")
     assert [line.split(" | ")[0] for line in paid] == [
         "| marks, 0.1 a token",
@@ -121,8 +121,9 @@ def test_table_and_figure_are_of_what_was_kept(
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
-def made_up(case: Case) -> dict[str, float]:
-    return {"gold": case.seed + ("marks" in case.arm), "kl": 8.0}
+def made_up(case: Case) -> dict[str, Any]:
+    gold = case.seed + ("marks" in case.arm)
+    return {"gold": gold, "kl": 8.0, "rows": [{"gold": gold, "kl": 8.0}]}
 
 
 def test_the_whole_run_is_the_demo_with_marks() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 import torch
@@ -126,25 +126,28 @@ def test_each_way_trains(
 def test_tables_and_figure_are_of_what_was_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = KeptResults(tmp_path / "results.jsonl", ("task", "arm", "budget", "seed"))
+    kept = KeptResults(tmp_path / "results.jsonl", cases.KEY)
     monkeypatch.setattr(cases, "RESULTS", kept)
     panels = {"lag": lags_of([1, 2]), "noise": noises_of([1, 2])}
     for lines in panels.values():
         for line in lines.values():
             for each in (case for ways in line.values() for case in ways):
-                kept.made(astuple(each), lambda case=each: made_up(case))  # type: ignore[misc]
+                kept.made(each.key, lambda case=each: made_up(case))  # type: ignore[misc]
     rows = table(panels["lag"], "lag").splitlines()
     assert rows[0] == "| lag | decoupled | naive |"
-    assert rows[2] == "| 0 | +1.50 ± 0.50 at KL 8.0 | +0.50 ± 0.50 at KL 8.0 |"
+    decoupled = "+1.50 ± 0.50 at KL 8.0; +0.50 ± 0.50 (4)"
+    naive = "+0.50 ± 0.50 at KL 8.0; -0.50 ± 0.50 (4)"
+    assert rows[2] == f"| 0 | {decoupled} | {naive} |"
     assert rows[-1].startswith("| ∞ | +1.50")
     assert table(panels["noise"], "σ").splitlines()[2].startswith("| 0 | +1.50")
     draw(panels, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
-def made_up(case: Case) -> dict[str, float]:
+def made_up(case: Case) -> dict[str, Any]:
     worse = 1.0 if "naive" in case.arm else 0.0
-    return {"gold": case.seed - worse, "kl": 8.0}
+    rows = [{"gold": case.seed - worse - 1.0, "kl": kl} for kl in (8.0, 8.0, 8.7, 7.3)]
+    return {"gold": case.seed - worse, "kl": 8.0, "rows": rows}
 
 
 def test_the_whole_run_is_the_demo_with_older_responses() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -114,7 +113,7 @@ def test_gold_is_read_off_responses_of_the_reference(world: World) -> None:
 @pytest.fixture
 def series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Case]]:
     """Results as runs leave them, made up."""
-    results = KeptResults(tmp_path / "results.jsonl", ("task", "arm", "budget", "seed"))
+    results = KeptResults(tmp_path / "results.jsonl", cases.KEY)
     monkeypatch.setattr(cases, "RESULTS", results)
     made = {}
     for name, arm, budget, gold in (
@@ -122,9 +121,9 @@ def series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Ca
         ("64 labels", "online-uniform-k4", 64, 2.0),
     ):
         case = Case(task="reviews", arm=arm, budget=budget, seed=1)
-        rows = [{"episodes": 128 * n, "gold": gold * n / 8} for n in range(8)]
+        rows = [{"episodes": 128 * n, "gold": gold * n / 8, "kl": 1.0 + n} for n in range(8)]
         result = {"gold": gold, "kl": 1.5, "rows": rows}
-        results.made(astuple(case), partial(dict, result))
+        results.made(case.key, partial(dict, result))
         made[name] = [case]
     return made
 
@@ -134,9 +133,9 @@ def test_the_table_says_what_share_of_direct_s_gain_labels_bring(
 ) -> None:
     points = [Point(beta=1.0, kl=0.0, gold=1.0), Point(beta=0.5, kl=3.0, gold=5.0)]
     *_, direct, learned = table(series, points, base=1.0, best=3.0).splitlines()
-    assert direct == "| direct | +3.00 | 100% | 1.5 | +3.00 |"
-    assert learned == "| 64 labels | +2.00 | 50% | 1.5 | +3.00 |"
-    assert table(series, points[:1], base=1.0, best=3.0).endswith("| – |")
+    assert direct == "| direct | +3.00 | 100% | 1.5 | +3.00 | +2.62 (1) |"
+    assert learned == "| 64 labels | +2.00 | 50% | 1.5 | +3.00 | +1.75 (1) |"
+    assert table(series, points[:1], base=1.0, best=3.0).endswith("| – | +1.75 (1) |")
 
 
 def test_the_figure_is_drawn(series: dict[str, list[Case]], tmp_path: Path) -> None:
