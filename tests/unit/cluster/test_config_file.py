@@ -29,6 +29,16 @@ def test_every_shipped_config_is_valid_and_saved_as_it_was_read(path: Path, tmp_
     assert load_config(tmp_path / "config.toml") == config
 
 
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_where_beta_has_few_steps_it_answers_each_batch_too(path: Path) -> None:
+    """In a hundred steps what only adds up comes late, and the KL ends far from its target."""
+    given = ("prompts.path=prompts.jsonl",) if path.name == "reviews.toml" else ()
+    config = load_config(path, given)
+    num_steps = config.run.episodes / config.ppo.batch_size
+    if config.kl.kind == "adaptive" and num_steps <= 120:
+        assert config.kl.proportional == 0.5
+
+
 def test_a_config_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     config = load_config(ROOT / "cluster/demo.toml")
