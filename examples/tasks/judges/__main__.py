@@ -5,7 +5,7 @@
 
 Each run is a whole run of Andon in a folder of its own under `runs/judges/`, named for its recipe,
 one after the other. One that is there already is read, not run again; one that was stopped goes on.
-The table is Markdown; the figure lies in the same folder.
+The tables are Markdown; the figure lies in the same folder.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ COLUMNS = (
     "judged_winrate_training",
     "judged_winrate_judges",
     "judged_winrate_gap",
-    "score_item_spearman_training",
-    "score_item_spearman_judges",
-    "score_system_spearman_judges",
 )
+STATISTICS = ("pearson", "spearman", "kendall")
+SIDES = {"training": "those who train", "judges": "judges"}
+"""Whose choices the learned score is held against, by their name in the figures of a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +93,33 @@ def table(series: Mapping[str, Sequence[dict[str, Any]]]) -> str:
         series: Summaries of runs, one a seed, by the taste of those who train.
     """
     lines = [
-        "| labelers who train | preferred by them | by judges | gap | item ρ, they | judges "
-        "| system ρ, judges |",
+        "| labelers who train | preferred by them | by judges | gap |",
         f"| --- |{' ---: |' * len(COLUMNS)}",
     ]
     for name, summaries in series.items():
         cells = " | ".join(_cell(name, [each[name] for each in summaries]) for name in COLUMNS)
         lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def correlation_table(series: Mapping[str, Sequence[dict[str, Any]]]) -> str:
+    """Return how the learned score goes with people's choices; see docs/judges.md.
+
+    Args:
+        series: As `table`'s.
+    """
+    lines = [
+        "| labelers who train | level | choices of | Pearson | Spearman | Kendall τ_b | points |",
+        f"| --- | --- | --- |{' ---: |' * (len(STATISTICS) + 1)}",
+    ]
+    for name, summaries in series.items():
+        for level in ("item", "system"):
+            for side, who in SIDES.items():
+                keys = [f"score_{level}_{each}_{side}" for each in STATISTICS]
+                cells = [_cell(key, [each[key] for each in summaries]) for key in keys]
+                points = fmean(each[f"score_{level}s_{side}"] for each in summaries)
+                row = " | ".join([*cells, f"{points:.0f}"])
+                lines.append(f"| {name} | {level} | {who} | {row} |")
     return "\n".join(lines)
 
 
@@ -114,7 +134,7 @@ def _cell(column: str, values: Sequence[float | None]) -> str:
 
 
 def main() -> None:
-    """Run what the command line asks for, print the table and draw the figure."""
+    """Run what the command line asks for, print the tables and draw the figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tastes", nargs="+", choices=list(TASTES), default=list(TASTES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
@@ -125,7 +145,7 @@ def main() -> None:
     for each in (case for of in cases.values() for case in of):
         each.run()
     series = {taste: [case.summary for case in of] for taste, of in cases.items()}
-    click.echo(table(series))
+    click.echo(f"{table(series)}\n\n{correlation_table(series)}")
     picture = FOLDER / "judges.png"
     draw(series, picture)
     click.echo(f"\n{picture}")

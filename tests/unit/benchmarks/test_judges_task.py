@@ -9,7 +9,7 @@ import pytest
 
 from cluster.config_file import load_config
 from examples.tasks.judges import __main__ as task
-from examples.tasks.judges.__main__ import TASTES, Case, table
+from examples.tasks.judges.__main__ import TASTES, Case, correlation_table, table
 from examples.tasks.judges.figure import draw
 from examples.tasks.whole_run import config_of
 from tests.support.whole_run_once import check_made_once
@@ -24,9 +24,16 @@ def summary(training: float, judges: float, item: float, system: float | None) -
         **{f"judged_winrate_{name}": value for name, value in rates.items()},
         **{f"judged_winrate_{name}_low": value - 0.1 for name, value in rates.items()},
         **{f"judged_winrate_{name}_high": value + 0.05 for name, value in rates.items()},
-        "score_item_spearman_training": item + 0.1,
-        "score_item_spearman_judges": item,
-        "score_system_spearman_judges": system,
+        **{
+            f"score_{level}_{statistic}_{side}": None if value is None else value + more
+            for level, value in (("item", item), ("system", system))
+            for statistic, more in (("pearson", 0.05), ("spearman", 0.0), ("kendall", -0.05))
+            for side in ("training", "judges")
+        },
+        "score_items_training": 40,
+        "score_items_judges": 24,
+        "score_systems_training": 4,
+        "score_systems_judges": 0 if system is None else 4,
     }
 
 
@@ -36,8 +43,19 @@ def test_the_table_has_the_means_over_seeds_and_says_what_is_not_known() -> None
         "myopic": [summary(0.9, 0.6, -0.1, None)],
     }
     *_, alike, myopic = table(runs).splitlines()
-    assert alike == "| alike | 75% | 70% | +5 points | +0.40 | +0.30 | +0.50 |"
-    assert myopic == "| myopic | 90% | 60% | +30 points | +0.00 | -0.10 | – |"
+    assert alike == "| alike | 75% | 70% | +5 points |"
+    assert myopic == "| myopic | 90% | 60% | +30 points |"
+
+
+def test_the_other_table_has_every_correlation_of_both_levels_and_sides() -> None:
+    runs = {"alike": [summary(0.7, 0.6, 0.2, 0.5), summary(0.8, 0.8, 0.4, None)]}
+    _, _, *rows = correlation_table(runs).splitlines()
+    assert rows == [
+        "| alike | item | those who train | +0.35 | +0.30 | +0.25 | 40 |",
+        "| alike | item | judges | +0.35 | +0.30 | +0.25 | 24 |",
+        "| alike | system | those who train | +0.55 | +0.50 | +0.45 | 4 |",
+        "| alike | system | judges | +0.55 | +0.50 | +0.45 | 2 |",
+    ]
 
 
 def test_the_figure_is_drawn_also_of_a_run_that_nobody_judged(tmp_path: Path) -> None:
