@@ -6,7 +6,9 @@ allow. Their scores are `heads` [R, M].
     double_thompson       each of K distinct responses is the best of a particle drawn at random
                           (Dwaracherla et al. 2024)
     thompson_variance     the first is, and each that follows is the one whose difference to those
-                          chosen the particles know least (the sampler of oat; Liu et al. 2024)
+                          chosen the particles know least (the sampler of oat; Liu et al. 2024):
+                          by the variance of the logits, as there, which is no doubt of the choice
+                          where all of them are sure (docs/fewer_labels.md)
     information_directed  the pair whose preference varies most over the particles, of all pairs
                           (Asghari et al. 2026); for K above 2 it grows by the one that adds most
 """
