@@ -19,7 +19,7 @@ PATIENCE_S = 60.0
 DEMO = "from benchmarks.demo_runs import run_demo; run_demo('online', 1)"
 CASES = """
 from benchmarks.label_efficiency.cases import Case, run_all
-run_all([Case(task="t", arm="offline-uniform-k4", budget=1, seed=1)], 2)
+run_all([Case(task="t", arm="offline-uniform-k4", budget=64, seed=1)], 2)
 """
 THREADS = """
 from concurrent.futures import ThreadPoolExecutor
