@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,7 @@ class RunProcess:
         settings: Iterable[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._begin(folder, run_arguments(inputs, folder, settings), environment)
+        self._begin(folder, andon(*run_arguments(inputs, folder, settings)), environment)
 
     @classmethod
     def resumed(cls, folder: Path, *options: str) -> RunProcess:
@@ -143,12 +143,19 @@ class RunProcess:
         cls, folder: Path, arguments: Iterable[str], environment: Mapping[str, str] | None = None
     ) -> RunProcess:
         """Start `andon ARGUMENTS`, whose folder it is, beside that folder."""
+        return cls.within(folder, andon(*arguments), environment)
+
+    @classmethod
+    def within(
+        cls, folder: Path, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> RunProcess:
+        """Start a whole command line that ends in `andon ARGUMENTS`, e.g. of `unshare`."""
         run = cls.__new__(cls)
-        run._begin(folder, arguments, environment)
+        run._begin(folder, command, environment)
         return run
 
     def _begin(
-        self, folder: Path, arguments: Iterable[str], environment: Mapping[str, str] | None
+        self, folder: Path, command: Sequence[str], environment: Mapping[str, str] | None
     ) -> None:
         self.folder = RunFolder(folder)
         self._stdout = folder.with_name(f"{folder.name}.stdout")
@@ -157,7 +164,7 @@ class RunProcess:
         before = set(psutil.pids())
         with self._stdout.open("w") as stdout, self._stderr.open("w") as stderr:
             self.process = psutil.Popen(
-                andon(*arguments),
+                command,
                 cwd=folder.parent,
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
