@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from learners.pretraining import PretrainingBlocks
 
 PROBE_TOKENS = 256
-"""Of the probe, at most."""
+"""Tokens of the probe, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
