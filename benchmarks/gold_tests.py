@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import click
 
-from label_queue.config import QualityConfig
 from label_queue.quality.run_length import (
     Steps,
     drift_threshold,
@@ -23,6 +22,7 @@ from label_queue.quality.run_length import (
     sequential_test,
     share_suspended,
 )
+from label_queue.quality_config import QualityConfig
 
 ACCURACIES = (0.95, 0.90, 0.85, 0.80, 0.75, 0.70, 0.60, 0.50, 0.25, 0.10)
 """Shares of right gold answers; 1/2 and 1/4 are chance among two candidates and among four."""

@@ -40,7 +40,7 @@ from benchmarks.bad_labelers.tables import (
     mistakes_line,
     trust_table,
 )
-from label_queue.config import QualityConfig
+from label_queue.quality_config import QualityConfig
 from learners.base_model import train_base_model
 from learners.config import BaseModelConfig, FromScratchConfig
 from learners.engine import free_port, join_ranks, leave_ranks

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from label_queue.config import QualityConfig
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.tallies import Tallies
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.sql import SqlLedger
 from label_queue.quality.assessment import assess_tallies
+from label_queue.quality_config import QualityConfig
 from protocol.labels import LabelerEvent, Submitted
 
 LOOK_EVERY_LABELS = 5

@@ -19,10 +19,10 @@ from benchmarks.bad_labelers.detection import Detection
 from benchmarks.bad_labelers.labelers import labels_honestly
 from benchmarks.bad_labelers.questions import HELD_OUT_MARGIN, clear_questions, encode, question
 from benchmarks.fit_once import LIMITS, fitted_once
-from label_queue.config import QualityConfig
 from label_queue.fitting.retraining import make_request
 from label_queue.folds.view import LedgerView
 from label_queue.quality.standings import standings
+from label_queue.quality_config import QualityConfig
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from protocol.fits import Comparison, FitRequest
 from protocol.labels import LabelChange, Submitted

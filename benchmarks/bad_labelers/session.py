@@ -29,18 +29,12 @@ from benchmarks.bad_labelers.questions import (
     drafts,
     write_gold,
 )
-from label_queue.config import (
-    GoldConfig,
-    IntakeConfig,
-    LabelsConfig,
-    LeaseConfig,
-    QualityConfig,
-    WarmConfig,
-)
+from label_queue.config import IntakeConfig, LabelsConfig, LeaseConfig, WarmConfig
 from label_queue.http_client import open_client
 from label_queue.intake.app import build_app
 from label_queue.ledger.sql import SqlLedger
 from label_queue.oversight.overview import Overview
+from label_queue.quality_config import GoldConfig, QualityConfig
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.client import SimulatedLabeler

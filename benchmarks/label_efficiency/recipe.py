@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 from benchmarks.label_efficiency.arms import PARTICLES, Arm
 from benchmarks.label_efficiency.world import kl_target, world_settings
-from label_queue.config import LabelsConfig, QualityConfig, WarmConfig
+from label_queue.config import LabelsConfig, WarmConfig
+from label_queue.quality_config import QualityConfig
 from label_queue.simulated.config import LabelerProfile
 from learners.config import KLConfig, LearnerConfig, PPOConfig, RewardFitConfig
 from protocol.json_digest import json_digest

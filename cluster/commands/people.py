@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cluster.commands.people_words import in_words, table_of, ways_in, with_article
 from cluster.commands.shared import (
     STORED,
     chosen_run,
@@ -23,9 +24,8 @@ from cluster.commands.shared import (
 if TYPE_CHECKING:
     from cluster.commands.ended_run import EndedRun
     from cluster.commands.owner_client import OwnerClient
-    from label_queue.folds.people import Person
     from label_queue.ledger.records import Role
-    from label_queue.oversight.exclusion import Act, ExclusionPreview
+    from label_queue.oversight.exclusion import Act
     from label_queue.quality.assessment import Assessment
 
 ROLES = click.Choice(["labeler", "observer", "owner"])
@@ -105,7 +105,7 @@ def list_labelers(run: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
-    for line in _table(rows):
+    for line in table_of(rows):
         click.echo(line)
 
 
@@ -135,7 +135,7 @@ def exclude(name: str, from_seq: int, reason: str, yes: bool, run: Path | None) 
             click.echo(f"{name} is excluded so already: nothing was changed")
             return
         changes = owner.preview(name, "exclude", from_seq)
-        click.echo(_in_words(f"excluding {name}", changes))
+        click.echo(in_words(f"excluding {name}", changes))
         if not yes and not click.confirm("exclude?"):
             click.echo("nothing was changed")
             return
@@ -161,7 +161,7 @@ def reinstate(name: str, reason: str, yes: bool, run: Path | None) -> None:
             click.echo(f"{name} is in good standing: nothing was changed")
             return
         if row is not None and row.state in ("excluded", "questioned", "suspended"):
-            click.echo(_in_words(f"reinstating {name}", owner.preview(name, "reinstate")))
+            click.echo(in_words(f"reinstating {name}", owner.preview(name, "reinstate")))
         if not yes and not click.confirm("reinstate?"):
             click.echo("nothing was changed")
             return
@@ -188,7 +188,7 @@ def undo(name: str, reason: str, yes: bool, run: Path | None) -> None:
         if row is None or row.undoable is None:
             click.echo(f"of {name} there is nothing to undo: nothing was changed")
             return
-        click.echo(_in_words(f"undoing it for {name}", owner.preview(name, "undo")))
+        click.echo(in_words(f"undoing it for {name}", owner.preview(name, "undo")))
         if not yes and not click.confirm("undo it?"):
             click.echo("nothing was changed")
             return
@@ -219,7 +219,7 @@ def access(search: str, run: Path | None, as_json: bool) -> None:
         click.echo(json.dumps([asdict(each) for each in people], indent=2))
         return
     head = ("person", "role", "by", "id", "made", "made by", "last used")
-    cells = [cell for each in people for cell in _ways_in(each)]
+    cells = [cell for each in people for cell in ways_in(each)]
     for line in in_columns([head, *cells]):
         click.echo(line)
 
@@ -239,7 +239,7 @@ def role(name: str, role: Role, reason: str, run: Path | None) -> None:
 
     with OwnerClient.of_run(chosen_run(run)) as client:
         changed = client.change_role(name, role, reason)
-    click.echo(f"{changed.labeler_id} is {_a(changed.role)} now")
+    click.echo(f"{changed.labeler_id} is {with_article(changed.role)} now")
 
 
 @labelers.command()
@@ -305,12 +305,6 @@ def _row(owner: OwnerClient | EndedRun, name: str) -> Assessment | None:
     return next((each for each in _rows(owner) if each.labeler_id == name), None)
 
 
-def _notes(row: Assessment) -> list[str]:
-    """Return what an owner should know of somebody besides their figures."""
-    late = [f"{row.late_changes} changed late"] if row.late_changes else []
-    return [*row.flags, *["in doubt"] * row.is_doubted, *late]
-
-
 def _is_news(row: Assessment | None, act: Act, from_seq: int = 0) -> bool:
     """Return whether an act would change how somebody stands; of nobody known the run says so."""
     from label_queue.oversight.exclusion import is_news
@@ -324,89 +318,3 @@ def _when(owner: OwnerClient | EndedRun) -> str:
     if isinstance(owner, OwnerClient):
         return ""
     return "; the run has ended: whatever goes on with its ledger takes note in its next fit"
-
-
-def _in_words(what: str, changes: ExclusionPreview) -> str:
-    """Say what an exclusion, a reinstatement or the undoing of one changes."""
-    leaving, returning = changes.labels_leaving, changes.labels_returning
-    moved = ", ".join(
-        [f"takes {_labels(leaving)} out"] * (leaving > 0)
-        + [f"brings {_labels(returning)} back"] * (returning > 0)
-    )
-    lines = [
-        f"{what} {moved or 'moves no label'}: {changes.weight_share:.1%} of the present weight",
-        "  reward versions touched   " + (_versions(changes.reward_versions) or "none"),
-    ]
-    span = changes.policy_versions
-    touched = "none" if span is None else f"{span[0]} to {span[1]}"
-    lines.append(f"  policy versions touched   {touched}")
-    if changes.forces_refit:
-        lines.append("  the reward is refitted at once")
-    return "\n".join(lines)
-
-
-def _labels(count: int) -> str:
-    return f"{count} label{'s' * (count != 1)}"
-
-
-def _versions(versions: tuple[int, ...]) -> str:
-    return ", ".join(map(str, versions))
-
-
-def _table(rows: tuple[Assessment, ...]) -> list[str]:
-    """Return the labelers as a table of plain text."""
-    from cluster.inert_text import inert
-
-    head = ("labeler", "state", "labels", "held", "gold", "self", "peers", "weight", "flags")
-    cells = [head]
-    for row in rows:
-        has_gold = row.gold_right + row.gold_wrong > 0
-        cells.append(
-            (
-                inert(row.labeler_id),
-                row.state,
-                str(row.labels),
-                str(row.labels_held),
-                f"{row.gold_accuracy:.0%}" if has_gold else "-",
-                _share(row.self_agreement),
-                _share(row.peer_agreement),
-                f"{row.weight_share:.0%}",
-                ", ".join(_notes(row)) or "-",
-            )
-        )
-    return in_columns(cells)
-
-
-def _ways_in(person: Person) -> list[tuple[str, ...]]:
-    """Return a row for each that lets somebody in, or one that says that nothing does."""
-    from cluster.inert_text import inert
-
-    who = inert(person.labeler_id), person.role
-    if not person.ways_in:
-        return [(*who, "nothing", "-", "-", "-", _moment(person.last_used_at))]
-    return [
-        (
-            *who,
-            way.kind,
-            way.token_id,
-            _moment(way.made_at),
-            inert(way.made_by) or "-",
-            _moment(way.last_used_at),
-        )
-        for way in person.ways_in
-    ]
-
-
-def _moment(at: float | None) -> str:
-    """Return a time in UTC; "-" where it is not known."""
-    from datetime import UTC, datetime
-
-    return "-" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
-
-
-def _a(role: Role) -> str:
-    return f"an {role}" if role[0] in "aeiou" else f"a {role}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0%}"

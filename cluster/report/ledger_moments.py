@@ -12,7 +12,6 @@ from itertools import groupby
 from pydantic import JsonValue
 
 from cluster.metrics.lineage_folder import Texts
-from label_queue.config import QualityConfig
 from label_queue.folds.dataset import (
     TrainingFold,
     as_comparison,
@@ -22,6 +21,7 @@ from label_queue.folds.dataset import (
 )
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.event_lines import label_line
+from label_queue.quality_config import QualityConfig
 from protocol.chat import as_mappings
 from protocol.fits import DatasetRules
 from protocol.labels import AnswerEvent, ComparisonQuery

@@ -391,14 +391,14 @@ class Placement:
     async def _reserve(
         self, count: int, resources: dict[str, float], strategy: str, what: str
     ) -> PlacementGroup:
-        bundles, nodes = [resources] * count, self._session.nodes
-        group = await place(bundles, strategy, f"{count} {what}", nodes)
+        wanted = [resources] * count
+        group = await place(wanted, strategy, f"{count} {what}", self._session.nodes)
         self._removals.callback(remove_placement_group, group)
         return group
 
     def _replica_options(self) -> dict[str, object]:
-        gpus = self._config.cluster.gpus_per_reward_replica
-        return {**self._actor_options(), **({"num_gpus": gpus} if gpus else {})}
-
-    def _actor_options(self) -> dict[str, object]:
-        return {"num_cpus": self._config.cluster.cpus_per_part}
+        gpus, cpus = (
+            self._config.cluster.gpus_per_reward_replica,
+            self._config.cluster.cpus_per_part,
+        )
+        return {"num_cpus": cpus, **({"num_gpus": gpus} if gpus else {})}

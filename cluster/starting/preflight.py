@@ -32,21 +32,6 @@ from protocol.model_folder import ModelFolder
 _log = logger_of("preflight")
 
 
-def _check_places(config: RunConfig, address: str | None) -> None:
-    """Check where the run listens, and the cluster that it joins or makes."""
-    free_port(config.cluster.http_host, config.cluster.http_port)
-    if config.cluster.certificate is not None:
-        config.cluster.certificate.check()
-    if address is not None:
-        check_ray(address)  # the reward's port is Serve's there, and may be other runs', too
-        return
-    free_port(config.cluster.own_host, config.cluster.reward_port, REWARD_PORT)
-    if not config.cluster.gpus_per_actor:
-        num_actors = config.rollouts.num_actors
-        free_bytes = psutil.virtual_memory().available
-        check_free_memory(config.rollouts.kv_cache_gib, num_actors, free_bytes)
-
-
 def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts | None:
     """Check what a run is given: ports, memory, addresses, folders, the policy, prompts and labels.
 
@@ -101,6 +86,21 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     if address is None:
         check_room(config, folder)
     return texts
+
+
+def _check_places(config: RunConfig, address: str | None) -> None:
+    """Check where the run listens, and the cluster that it joins or makes."""
+    free_port(config.cluster.http_host, config.cluster.http_port)
+    if config.cluster.certificate is not None:
+        config.cluster.certificate.check()
+    if address is not None:
+        check_ray(address)  # the reward's port is Serve's there, and may be other runs', too
+        return
+    free_port(config.cluster.own_host, config.cluster.reward_port, REWARD_PORT)
+    if not config.cluster.gpus_per_actor:
+        num_actors = config.rollouts.num_actors
+        free_bytes = psutil.virtual_memory().available
+        check_free_memory(config.rollouts.kv_cache_gib, num_actors, free_bytes)
 
 
 def check_store(config: ClusterConfig, folder: Path) -> None:

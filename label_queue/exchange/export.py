@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from label_queue.config import QualityConfig
 from label_queue.exchange.line_file import write_lines
 from label_queue.exchange.preferences import Style, preference_lines
 from label_queue.exchange.record_lines import record_lines
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
+from label_queue.quality_config import QualityConfig
 from protocol.errors import InputError
 
 ExportForm = Literal["trl", "andon"]

@@ -30,10 +30,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from label_queue.config import QualityConfig
 from label_queue.folds.dataset import as_comparison, build_dataset, current_labels
 from label_queue.ledger.records import Ledger
 from label_queue.quality.standings import standings
+from label_queue.quality_config import QualityConfig
 from protocol.chat import as_mappings
 from protocol.distinct import are_alike
 from protocol.errors import InputError

@@ -7,7 +7,6 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from label_queue.config import QualityConfig
 from label_queue.figures.agreement import nominal_alpha
 from label_queue.figures.judged import JudgedRates, judged_rates
 from label_queue.figures.online import Online, OnlineFold
@@ -26,6 +25,7 @@ from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.percentile import percentile
 from label_queue.quality.gold import gold_accuracy
 from label_queue.quality.preference import stated_best
+from label_queue.quality_config import QualityConfig
 from protocol.labels import AnswerEvent, Submitted
 
 RECENT = 500

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import accumulate, islice, takewhile
 
-from label_queue.config import QualityConfig
 from label_queue.figures.arrivals import Arrivals, Latency
 from label_queue.folds.lineage import Lines, Memories, newest_until
 from label_queue.folds.training import TrainingLabels
@@ -29,6 +28,7 @@ from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.kept import kept
 from label_queue.percentile import percentile
 from label_queue.quality.preference import TRAINING
+from label_queue.quality_config import QualityConfig
 from label_queue.shelf import each_of, names_since
 from protocol.labels import ComparisonQuery, LabelEvent
 

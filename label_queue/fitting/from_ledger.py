@@ -9,13 +9,13 @@ import hashlib
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
-from label_queue.config import QualityConfig
 from label_queue.fitting.retraining import make_request
 from label_queue.folds.dataset import exclusions, exclusions_sha256
 from label_queue.folds.view import LedgerView
 from label_queue.quality.peers import peer_agreement
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.standings import standings
+from label_queue.quality_config import QualityConfig
 from protocol.errors import InputError
 from protocol.fits import Comparison, DatasetRules, FitRequest
 from protocol.labels import AnswerEvent

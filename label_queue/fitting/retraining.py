@@ -8,10 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from label_queue.config import DEFAULT_QUALITY, QualityConfig, WarmConfig
+from label_queue.config import WarmConfig
 from label_queue.quality.given import Bools, GivenLabels
 from label_queue.quality.reliability import reliabilities
 from label_queue.quality.weights import kept_by_cap
+from label_queue.quality_config import DEFAULT_QUALITY, QualityConfig
 from label_queue.schedule import LabelSchedule
 from protocol.fits import Comparison, FitKind, FitRequest
 

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
-from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.folds.training import states_preference
 from label_queue.quality.purposes import purpose_of
 from label_queue.quality.standings import Standings
+from label_queue.quality_config import DEFAULT_QUALITY, QualityConfig
 from label_queue.shelf import each_of
 from protocol.fits import Comparison, DatasetRules
 from protocol.labels import (

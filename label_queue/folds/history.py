@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
-from label_queue.config import QualityConfig
 from label_queue.folds.changes import Changes
 from label_queue.folds.event_log import EventLog, Picked, Reader
 from label_queue.folds.label_table import LabelColumns, LabelTable
 from label_queue.folds.training import TrainingLabels, states_preference
 from label_queue.kept import KEPT, kept
 from label_queue.name_index import NameIndex
+from label_queue.quality_config import QualityConfig
 from protocol.labels import ComparisonQuery, LabelChange, LabelEvent, Retracted, Revised, Submitted
 
 

@@ -10,7 +10,6 @@ from heapq import nlargest
 from itertools import chain, islice
 from typing import Self, cast
 
-from label_queue.config import QualityConfig
 from label_queue.folds.history import LabelHistory
 from label_queue.kept import kept
 from label_queue.name_index import NameIndex
@@ -21,6 +20,7 @@ from label_queue.quality.preference import TIE
 from label_queue.quality.self_agreement import RepeatCounts, is_alike
 from label_queue.quality.speed import Speed, is_fast
 from label_queue.quality.tally import Tally
+from label_queue.quality_config import QualityConfig
 from protocol.labels import (
     AnswerEvent,
     Assignment,

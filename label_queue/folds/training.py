@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from label_queue.config import QualityConfig
 from label_queue.kept import kept
 from label_queue.name_index import NameIndex
 from label_queue.quality.preference import TRAINING
 from label_queue.quality.purposes import purpose_of
 from label_queue.quality.standing import Standing
 from label_queue.quality.standings import Standings
+from label_queue.quality_config import QualityConfig
 from protocol.labels import (
     AnswerEvent,
     ComparisonQuery,

@@ -11,7 +11,6 @@ from typing import Self, cast
 
 import numpy as np
 
-from label_queue.config import QualityConfig
 from label_queue.folds.dataset import TrainingFold, build_dataset, current_labels
 from label_queue.folds.event_log import EventLog, Picked
 from label_queue.folds.history import LabelHistory
@@ -20,6 +19,7 @@ from label_queue.folds.lineage import Memories
 from label_queue.ledger.records import Ledger
 from label_queue.quality.given import Bools, Ints
 from label_queue.quality.weights import capped
+from label_queue.quality_config import QualityConfig
 from protocol.fits import Comparison, DatasetRules, RewardVersion
 from protocol.labels import (
     AnswerEvent,

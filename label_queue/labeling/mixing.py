@@ -7,10 +7,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from itertools import islice
 
-from label_queue.config import QualityConfig
 from label_queue.folds.board import ON_TOP, QueryBoard
 from label_queue.folds.history import LabelHistory
 from label_queue.quality.gold_tasks import AskMoment, gold_showing, is_template, repetition
+from label_queue.quality_config import QualityConfig
 from protocol.distinct import is_comparison
 from protocol.labels import Assignment, ComparisonQuery, Submitted
 

@@ -9,7 +9,6 @@ from typing import Self
 
 import numpy as np
 
-from label_queue.config import QualityConfig
 from label_queue.figures.progress import episodes_at
 from label_queue.folds.changes import Changes
 from label_queue.folds.label_table import LabelTable
@@ -20,6 +19,7 @@ from label_queue.quality.preference import best_id
 from label_queue.quality.standing import Standing
 from label_queue.quality.tally import Tally
 from label_queue.quality.weights import shares_of_counts
+from label_queue.quality_config import QualityConfig
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.fits import RewardVersion

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from label_queue.config import QualityConfig
 from label_queue.folds.lineage import (
     ancestry,
     policies_touched,
@@ -21,6 +20,7 @@ from label_queue.folds.lineage import (
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
+from label_queue.quality_config import QualityConfig
 from protocol.errors import InputError
 from protocol.labels import LabelChange, PolicyProvenance
 from protocol.text_tree import TextNode

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
-from label_queue.config import QualityConfig
 from label_queue.quality.gold import gold_accuracy
 from label_queue.quality.self_agreement import consistency
 from label_queue.quality.standing import LabelerState, Standing
 from label_queue.quality.tally import NO_LABELS, Tally
+from label_queue.quality_config import QualityConfig
 
 Flag = Literal["gold", "drift", "self", "position", "speed", "rate"]
 """What speaks against a labeler: a test, an estimator, or too many requests ("rate")."""

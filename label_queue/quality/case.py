@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from label_queue.config import QualityConfig
 from label_queue.kept import kept
 from label_queue.quality.drift import cusum
 from label_queue.quality.gold import evidence, sequential_verdict
 from label_queue.quality.run_length import drift_threshold
 from label_queue.quality.standing import GoldAlarm, LabelerState, Standing
+from label_queue.quality_config import QualityConfig
 from protocol.labels import ActUndone, Excluded, LabelChange, Reinstated
 
 

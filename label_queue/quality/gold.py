@@ -7,8 +7,8 @@ from typing import Literal
 
 from scipy.special import betaincinv
 
-from label_queue.config import QualityConfig
 from label_queue.quality.run_length import Steps, sequential_bounds
+from label_queue.quality_config import QualityConfig
 from protocol.labels import AnswerEvent, ComparisonQuery
 
 PRIOR_RIGHT, PRIOR_WRONG = 8.0, 2.0

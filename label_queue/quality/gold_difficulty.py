@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from label_queue.config import QualityConfig
 from label_queue.kept import kept
+from label_queue.quality_config import QualityConfig
 
 PRIOR_ANSWERS = 10
 """Answers that a gold query counts as having had, as right as those to all gold are."""

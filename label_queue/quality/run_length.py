@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from label_queue.config import QualityConfig
+from label_queue.quality_config import QualityConfig
 
 Probabilities = NDArray[np.float64]
 

@@ -7,7 +7,6 @@ from copy import deepcopy
 from itertools import islice
 from typing import assert_never
 
-from label_queue.config import QualityConfig
 from label_queue.kept import kept
 from label_queue.quality.asked_gold import AskedGold
 from label_queue.quality.case import Case
@@ -17,6 +16,7 @@ from label_queue.quality.gold_difficulty import GoldDifficulty
 from label_queue.quality.gold_tasks import gold_id
 from label_queue.quality.purposes import purpose_of
 from label_queue.quality.standing import NEWCOMER, Standing
+from label_queue.quality_config import QualityConfig
 from protocol.labels import (
     ActUndone,
     Appointed,

@@ -15,8 +15,8 @@ from statistics import median
 
 import numpy as np
 
-from label_queue.config import QualityConfig
 from label_queue.quality.given import Bools, GivenLabels, LabelT
+from label_queue.quality_config import QualityConfig
 from protocol.fits import Comparison
 
 EQUAL_PARTS = 1.5

@@ -21,7 +21,7 @@ import msgspec
 
 import label_queue
 import protocol
-from label_queue.config import QualityConfig
+from label_queue.quality_config import QualityConfig
 from protocol.fault_points import reach
 from protocol.files import writing
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from label_queue.config import QualityConfig
 from label_queue.ledger.records import Ledger
+from label_queue.quality_config import QualityConfig
 from label_queue.snapshot.columns import ColumnReader, ColumnWriter, put_back
 from label_queue.snapshot.file import (
     Header,

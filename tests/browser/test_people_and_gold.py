@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Locator, expect
 
-from label_queue.config import IntakeConfig, QualityConfig, WarmConfig
+from label_queue.config import IntakeConfig, WarmConfig
 from label_queue.ledger.records import LabelerToken, RoleChange, TokenRevocation
 from label_queue.ledger.sql import SqlLedger
 from label_queue.oversight.gold_rows import GoldRow
 from label_queue.quality.gold_tasks import GoldTask
+from label_queue.quality_config import QualityConfig
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.labels import Appointed, GoldMade, GoldRetired

@@ -8,9 +8,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.folds.dataset import build_dataset
 from label_queue.folds.history import LabelHistory
+from label_queue.quality_config import DEFAULT_QUALITY
 from protocol.fits import DatasetRules
 from protocol.labels import Appointed, LabelChange, LabelEvent
 from tests.support.labels import (

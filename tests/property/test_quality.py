@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.fitting.retraining import make_request
 from label_queue.folds.dataset import build_dataset, current_labels
 from label_queue.folds.history import LabelHistory
@@ -24,6 +23,7 @@ from label_queue.quality.self_agreement import consistency
 from label_queue.quality.standings import standings
 from label_queue.quality.tally import Tally
 from label_queue.quality.weights import capped, shares_of_counts, weight_shares
+from label_queue.quality_config import DEFAULT_QUALITY, QualityConfig
 from protocol.fits import Comparison, DatasetRules
 from protocol.labels import (
     AnswerEvent,

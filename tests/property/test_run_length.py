@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from label_queue.config import QualityConfig
 from label_queue.quality.run_length import (
     THRESHOLD_STEP,
     Steps,
@@ -18,6 +17,7 @@ from label_queue.quality.run_length import (
     threshold_for,
     turning_accuracy,
 )
+from label_queue.quality_config import QualityConfig
 
 
 @st.composite

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from label_queue.config import QualityConfig
 from label_queue.folds.tallies import Tallies
 from label_queue.quality.assessment import Assessment, assess_tallies
 from label_queue.quality.preference import TRAINING, best_id
 from label_queue.quality.standings import Standings, standings
+from label_queue.quality_config import QualityConfig
 from protocol.labels import AnswerEvent, Assignment, ComparisonQuery, LabelEvent
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from label_queue.config import IntakeConfig, LabelsConfig, QualityConfig, WarmConfig
+from label_queue.config import IntakeConfig, LabelsConfig, WarmConfig
 from label_queue.folds.cord import RELEASED, after
 from label_queue.ledger.records import Role, RoleChange
+from label_queue.quality_config import QualityConfig
 from protocol.cord import CordEvent, CordState, Pulled
 from protocol.fits import Comparison, FitKind, FitRequest, RewardVersion
 from protocol.labels import (
@@ -194,51 +195,30 @@ def make_retraction(
     )
 
 
+def _by_owner(number: int) -> dict[str, Any]:
+    """The fields of an owner's event "owner:0" which owe nothing to what it is."""
+    source = Source(system="owner")
+    return {"seq": 0, "event_id": f"owner:{number}", "received_at": 1_010.0, "source": source}
+
+
 def make_exclusion(labeler_id: str, *, number: int = 0, from_seq: int | None = None) -> Excluded:
     """An owner's event "owner:0" that leaves a labeler out."""
-    return Excluded(
-        seq=0,
-        event_id=f"owner:{number}",
-        labeler_id=labeler_id,
-        received_at=1_010.0,
-        source=Source(system="owner"),
-        from_seq=from_seq,
-    )
+    return Excluded(**_by_owner(number), labeler_id=labeler_id, from_seq=from_seq)
 
 
 def make_reinstatement(labeler_id: str, *, number: int = 0) -> Reinstated:
     """An owner's event "owner:0" that takes a labeler in again."""
-    return Reinstated(
-        seq=0,
-        event_id=f"owner:{number}",
-        labeler_id=labeler_id,
-        received_at=1_010.0,
-        source=Source(system="owner"),
-    )
+    return Reinstated(**_by_owner(number), labeler_id=labeler_id)
 
 
 def make_undoing(labeler_id: str, *, number: int = 0, undoes: str = "owner:0") -> ActUndone:
     """An owner's event "owner:0" that takes another back."""
-    return ActUndone(
-        seq=0,
-        event_id=f"owner:{number}",
-        labeler_id=labeler_id,
-        received_at=1_010.0,
-        source=Source(system="owner"),
-        undoes=undoes,
-    )
+    return ActUndone(**_by_owner(number), labeler_id=labeler_id, undoes=undoes)
 
 
 def make_appointment(labeler_id: str, *, number: int = 0) -> Appointed:
     """An owner's event "owner:0" that makes somebody a judge."""
-    return Appointed(
-        seq=0,
-        event_id=f"owner:{number}",
-        labeler_id=labeler_id,
-        received_at=1_010.0,
-        source=Source(system="owner"),
-        actor="olga",
-    )
+    return Appointed(**_by_owner(number), labeler_id=labeler_id, actor="olga")
 
 
 def make_gold_event(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from label_queue.config import LabelsConfig, QualityConfig
+from label_queue.config import LabelsConfig
 from label_queue.labeling.submissions import LabelSubmission
 from label_queue.labeling.tasks import Task
 from label_queue.oversight.gold_rows import GoldRow
 from label_queue.quality.gold_tasks import GoldTask
+from label_queue.quality_config import QualityConfig
 from label_queue.queue import LabelQueue
 from protocol.labels import ComparisonQuery, GoldMade, GoldRetired, LabelEvent
 from tests.support.canonical_json import dataset_bytes

@@ -11,10 +11,10 @@ import torch
 
 from cluster.loops.scoring import ResponseScorer
 from cluster.recordings.crossings import FIT, SCORE, STEP
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.fitting.from_ledger import read_fit
 from label_queue.folds.view import LedgerView
 from label_queue.ledger.records import Record
+from label_queue.quality_config import DEFAULT_QUALITY
 from learners.config import PolicyConfig, PPOConfig
 from learners.ppo import PPOLearner
 from learners.reward_fit import RewardTrainer

@@ -24,7 +24,8 @@ from cluster.starting.preflight import (
     check_label_files,
     check_store,
 )
-from label_queue.config import GoldConfig, LabelsConfig, QualityConfig
+from label_queue.config import LabelsConfig
+from label_queue.quality_config import GoldConfig, QualityConfig
 from protocol.errors import ConfigError, InputError, MissingError, ResourceError, UserError
 from reward_service.bundle_manifest import MANIFEST_FILE
 from tests.support.reward import write_reward_versions

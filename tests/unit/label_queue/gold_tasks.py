@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from label_queue.config import LabelsConfig, QualityConfig
+from label_queue.config import LabelsConfig
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
 from label_queue.labeling.tasks import Task
+from label_queue.quality_config import QualityConfig
 from label_queue.queue import LabelQueue
 from protocol.labels import ComparisonQuery
 from tests.support.labels import make_config

@@ -7,11 +7,11 @@ from typing import Literal, NoReturn
 
 import pytest
 
-from label_queue.config import QualityConfig
 from label_queue.folds.shift import FORCING_SHARE, Shift, contaminated_from, find_shift
 from label_queue.folds.view import LearnedLabels, LedgerView
 from label_queue.oversight.exclusion import ExclusionPreview, OwnerEvents, preview
 from label_queue.quality.standings import standings
+from label_queue.quality_config import QualityConfig
 from protocol.labels import LabelEvent, OwnerEvent
 from tests.support.hand_made_ledger import hand_made_view
 from tests.support.labels import (

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from label_queue.config import QualityConfig
 from label_queue.exchange.export import export_run
 from label_queue.exchange.preferences import Style, preference_lines
 from label_queue.ledger.records import (
     Record,
 )
+from label_queue.quality_config import QualityConfig
 from protocol.errors import InputError
 from protocol.messages import ChatMessage
 from tests.support.labels import (

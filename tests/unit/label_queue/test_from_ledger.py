@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.fitting.from_ledger import LedgerFit, read_fit
 from label_queue.folds.view import LedgerView
+from label_queue.quality_config import DEFAULT_QUALITY
 from label_queue.queue import LabelQueue
 from protocol.errors import InputError
 from tests.support.hand_made_ledger import hand_made_view

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from label_queue.config import QualityConfig
 from label_queue.labeling.submissions import LabelSubmission
 from label_queue.quality.gold_tasks import GoldTask
+from label_queue.quality_config import QualityConfig
 from label_queue.queue import LabelQueue
 from protocol.errors import UnknownTask
 from tests.support.labels import make_config

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.folds.dataset import build_dataset
 from label_queue.folds.history import LabelHistory
 from label_queue.folds.label_table import LabelTable
+from label_queue.quality_config import DEFAULT_QUALITY
 from protocol.fits import DatasetRules
 from protocol.labels import LabelEvent
 from tests.support.labels import (

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.config import QualityConfig
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.judged import gap_bounds, judged_rates
 from label_queue.figures.validation import ValidationVote, WinRate, winrate
 from label_queue.figures.validation_votes import ValidationFold
 from label_queue.folds.history import LabelHistory
+from label_queue.quality_config import QualityConfig
 from label_queue.queue import LabelQueue
 from protocol.labels import AnswerEvent, LabelEvent
 from tests.support.labels import (

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from label_queue.config import DEFAULT_QUALITY, LabelsConfig, QualityConfig
+from label_queue.config import LabelsConfig
 from label_queue.fitting.from_ledger import read_fit
 from label_queue.folds.dataset import build_dataset
 from label_queue.folds.judged import JudgedQueries
@@ -15,6 +15,7 @@ from label_queue.folds.view import LedgerView
 from label_queue.labeling.submissions import LabelSubmission
 from label_queue.ledger.records import Record
 from label_queue.quality.standings import standings
+from label_queue.quality_config import DEFAULT_QUALITY, QualityConfig
 from label_queue.queue import LabelQueue
 from label_queue.shelf import Shelf
 from protocol.errors import Forbidden, InputError, InvalidLabel, LabelConflict

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.connectors.known_answers import READ_AT_ONCE, KnownAnswers
 from label_queue.folds.history import LabelHistory
+from label_queue.quality_config import DEFAULT_QUALITY
 from protocol.labels import LabelChange, LabelEvent, Source
 from tests.support.labels import make_event, make_query, make_retraction
 

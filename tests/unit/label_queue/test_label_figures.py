@@ -20,8 +20,8 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.config import QualityConfig
 from label_queue.labeling.submissions import LabelSubmission
+from label_queue.quality_config import QualityConfig
 from tests.support.labels import (
     ManualClock,
     make_assignment,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.fitting.from_ledger import read_fit
 from label_queue.ledger.records import Record
+from label_queue.quality_config import DEFAULT_QUALITY
 from protocol.fits import Comparison
 from tests.support.hand_made_ledger import hand_made_view
 from tests.support.labels import (

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from label_queue.config import GoldConfig, QualityConfig
 from label_queue.folds.event_log import EventLog
 from label_queue.labeling import mixing
 from label_queue.labeling.mixing import draw_order
 from label_queue.ledger.records import Record
 from label_queue.quality.gold_tasks import AskMoment, past_template
+from label_queue.quality_config import GoldConfig, QualityConfig
 from protocol.distinct import is_comparison
 from protocol.errors import InputError
 from protocol.labels import LabelEvent

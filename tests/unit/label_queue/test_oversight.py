@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from label_queue.config import QualityConfig, WarmConfig
+from label_queue.config import WarmConfig
 from label_queue.fitting import retraining
 from label_queue.labeling.submissions import LabelSubmission
+from label_queue.quality_config import QualityConfig
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.errors import InvalidLabel, LabelConflict, UnknownTask

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from label_queue.config import LeaseConfig, QualityConfig
+from label_queue.config import LeaseConfig
 from label_queue.connectors.translation import as_retraction
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission, Span
+from label_queue.quality_config import QualityConfig
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.errors import InputError, MissingError

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import torch
 
-from label_queue.config import DEFAULT_QUALITY, QualityConfig, WarmConfig
+from label_queue.config import WarmConfig
 from label_queue.fitting.retraining import RetrainingPlan, make_request
 from label_queue.folds.dataset import as_comparison
 from label_queue.quality.weights import weight_shares
+from label_queue.quality_config import DEFAULT_QUALITY, QualityConfig
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.config import LabelerProfile
 from learners.comparisons import bootstrap_counts

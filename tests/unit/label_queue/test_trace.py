@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from label_queue.config import QualityConfig
 from label_queue.ledger.sql import SqlLedger
 from label_queue.oversight.trace import LabelerPart, Trace, read_trace
+from label_queue.quality_config import QualityConfig
 from protocol.errors import InputError, MissingError
 from tests.support.hand_made_ledger import fill, hand_made_view, label_ids
 from tests.support.labels import (

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from scipy.stats import binomtest
 
-from label_queue.config import QualityConfig
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.validation import (
     ValidationVote,
@@ -16,6 +15,7 @@ from label_queue.figures.validation import (
 )
 from label_queue.figures.validation_votes import ValidationFold
 from label_queue.folds.history import LabelHistory
+from label_queue.quality_config import QualityConfig
 from protocol.labels import ComparisonQuery, LabelEvent
 from tests.support import labels
 from tests.support.synthetic_run import make_label, make_query

@@ -238,8 +238,7 @@ async def test_what_was_decided_about_labels_is_undone_by_its_name(
     done = await owner.post("/api/v1/owner/labelers/bob/exclude", json=body)
     act = done.json()["undoable"]
     undo = {"act_id": act, "reason": "a slip"}
-    answer = await owner.post("/api/v1/owner/labelers/bob/undo", json=undo)
-    assert answer.status_code == 200
+    assert (await owner.post("/api/v1/owner/labelers/bob/undo", json=undo)).status_code == 200
     assert people.decisions[-1] == ("undo", "bob", act, "a slip")
     late = await owner.post("/api/v1/owner/labelers/bob/undo", json={**undo, "act_id": "older"})
     assert (late.status_code, late.json()["field"]) == (409, "act_id")

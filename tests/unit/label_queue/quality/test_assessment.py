@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.quality.assessment import Assessment
 from label_queue.quality.gold_tasks import AskMoment, repetition
+from label_queue.quality_config import DEFAULT_QUALITY, QualityConfig
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent
 from tests.support.assessed import assess
 from tests.support.labels import (

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.quality import reliability
 from label_queue.quality.doubt import (
     NUM_NEWEST,
@@ -20,6 +19,7 @@ from label_queue.quality.doubt import (
 )
 from label_queue.quality.given import GivenLabels
 from label_queue.quality.reliability import judged_by, judgement
+from label_queue.quality_config import DEFAULT_QUALITY
 from label_queue.simulated.config import LabelerProfile
 from protocol.fits import Comparison
 from tests.support.simulated_labels import CAREFUL, RANDOM, simulate_comparisons

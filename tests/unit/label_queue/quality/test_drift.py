@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.quality.drift import cusum
 from label_queue.quality.gold import evidence
 from label_queue.quality.run_length import drift_threshold
+from label_queue.quality_config import DEFAULT_QUALITY
 
 RIGHT = evidence(is_right=True, config=DEFAULT_QUALITY, k=2)
 WRONG = evidence(is_right=False, config=DEFAULT_QUALITY, k=2)

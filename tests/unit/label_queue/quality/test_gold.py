@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from scipy.stats import beta
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.quality.gold import evidence, gold_accuracy, is_right, sequential_verdict
+from label_queue.quality_config import DEFAULT_QUALITY
 from tests.support.labels import make_event, make_query
 
 

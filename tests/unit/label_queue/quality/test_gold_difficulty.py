@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.quality.gold_difficulty import GoldDifficulty
+from label_queue.quality_config import DEFAULT_QUALITY
 
 
 def answered(**answers: tuple[int, int]) -> GoldDifficulty:

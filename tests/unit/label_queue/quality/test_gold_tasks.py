@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from label_queue.config import GoldConfig, QualityConfig
 from label_queue.quality.gold_tasks import (
     AskMoment,
     gold_showing,
@@ -21,6 +20,7 @@ from label_queue.quality.gold_tasks import (
     shown_query_id,
     task_of,
 )
+from label_queue.quality_config import GoldConfig, QualityConfig
 from protocol.chat import as_mappings
 from protocol.errors import InputError, MissingError
 from tests.support.labels import NODE, make_config, make_query

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.quality.reliability import PENALTY, posterior_mean, reliabilities
 from label_queue.quality.small_reward import NUM_BUCKETS, as_choices, as_texts, fit_reward
+from label_queue.quality_config import DEFAULT_QUALITY
 from label_queue.simulated.config import LabelerProfile
 from protocol.fits import Comparison
 from tests.support.simulated_labels import (

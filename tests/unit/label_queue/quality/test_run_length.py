@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from label_queue.config import DEFAULT_QUALITY, QualityConfig
 from label_queue.quality.drift import cusum
 from label_queue.quality.gold import evidence, sequential_verdict
 from label_queue.quality.run_length import (
@@ -25,6 +24,7 @@ from label_queue.quality.run_length import (
     walk,
 )
 from label_queue.quality.standings import Standings
+from label_queue.quality_config import DEFAULT_QUALITY, QualityConfig
 from tests.support.labels import make_event, make_query
 
 EVEN = Steps(down=1.0, up=1.0)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.quality.standings import Standings, standings
+from label_queue.quality_config import DEFAULT_QUALITY
 from protocol.labels import ComparisonQuery, LabelEvent
 from tests.support.labels import (
     make_event,

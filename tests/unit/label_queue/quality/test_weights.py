@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from label_queue.config import DEFAULT_QUALITY
 from label_queue.folds.dataset import as_comparison
 from label_queue.quality.weights import capped, weight_shares
+from label_queue.quality_config import DEFAULT_QUALITY
 from protocol.fits import Comparison
 from tests.support.labels import make_event, make_query
 

@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 import pytest
 
-from label_queue.config import GoldConfig, QualityConfig
 from label_queue.connectors.outposts import Outposts
 from label_queue.ledger.records import Record, stream_of
+from label_queue.quality_config import GoldConfig, QualityConfig
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from label_queue.sides.owner import OwnerSide
