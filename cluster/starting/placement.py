@@ -36,7 +36,7 @@ from cluster.starting.remote import (
 )
 from cluster.starting.resumption import recollect
 from cluster.starting.rollout_actors import RolloutActors
-from cluster.starting.seats import Seats, reserve_policy, resources_of
+from cluster.starting.seats import Seats, replica_options, reserve_policy, resources_of
 from cluster.starting.session import RaySession
 from cluster.starting.weight_path import check_one_gpu, transport_between
 from cluster.supervision.deadlines import started_within
@@ -368,7 +368,7 @@ class Placement:
             policy_path=self._policy_path,
             validation=[prompt.token_ids for prompt in await pinned],
             config=config,
-            actor_options=self._replica_options(),
+            actor_options=replica_options(self._config),
             token_digest=self._reward_token(),
             open_store=self._open_store,
         )
@@ -395,10 +395,3 @@ class Placement:
         group = await place(wanted, strategy, f"{count} {what}", self._session.nodes)
         self._removals.callback(remove_placement_group, group)
         return group
-
-    def _replica_options(self) -> dict[str, object]:
-        gpus, cpus = (
-            self._config.cluster.gpus_per_reward_replica,
-            self._config.cluster.cpus_per_part,
-        )
-        return {"num_cpus": cpus, **({"num_gpus": gpus} if gpus else {})}

@@ -71,6 +71,12 @@ def resources_of(config: RunConfig, gpus: float) -> dict[str, float]:
     return {**resources, "GPU": gpus} if gpus else resources
 
 
+def replica_options(config: RunConfig) -> dict[str, object]:
+    """Return what Ray is asked for a reward replica, as options of its actor."""
+    gpus = config.cluster.gpus_per_reward_replica
+    return {"num_cpus": config.cluster.cpus_per_part, **({"num_gpus": gpus} if gpus else {})}
+
+
 def num_cpus_wanted(config: RunConfig) -> int:
     """Logical CPUs that all parts of a run are placed with."""
     parts = (

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -144,18 +144,18 @@ async def test_the_probe_proves_each_version_and_finds_others(
         if dtype == "float32":
             assert max(worst) < 1e-4
         # Weights that come under the name, and with the probe, of others.
-        wrong = replace(stepped(learner, 3), weights=shaken(learner, tmp_path))
+        others = SharedMemoryPublisher(tmp_path / "wrong")  # its folder goes with it
+        wrong = replace(stepped(learner, 3), weights=others.publish(1, shaken(learner)))
         with pytest.raises(ProbeMismatch):
             await worker.load_policy(wrong)
 
 
-def shaken(learner: PPOLearner, root: Path) -> Any:
+def shaken(learner: PPOLearner) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
-    tensors = {
+    return {
         name: x * (1 + 0.5 * torch.randn(x.shape, generator=generator))
         for name, x in learner._weights.whole().items()
     }
-    return SharedMemoryPublisher(root / "wrong").publish(1, tensors)
 
 
 async def test_an_engine_starts_on_the_files_that_the_learner_reads(
