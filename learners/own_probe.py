@@ -31,7 +31,8 @@ class OwnProbe:
         self._sequence = single(token_ids).to(engine.device)
         self._engine = engine
         self._coarser = coarser(dtype, actors_dtype)
-        self._rounding_mean = 0.0
+        self._moved: tuple[int, float] | None = None
+        """The version that was asked last, and how far rounding moves it on average, nats."""
 
     def ask(self, version: int) -> Probe:
         """Return what the weights say as they stand. A collective under ZeRO-3.
@@ -47,7 +48,7 @@ class OwnProbe:
                 rounded = self._logprobs()
             name = str(self._coarser).removeprefix("torch.")
             _check(rounded, f"policy version {version} in {name} gives its probe NaN or infinity")
-            self._rounding_mean = float((rounded - logprobs).abs().mean())
+            self._moved = version, float((rounded - logprobs).abs().mean())
         return Probe(
             token_ids=tuple(self._sequence.input_ids[0].tolist()),
             logprobs=tuple(logprobs.tolist()),
@@ -55,14 +56,22 @@ class OwnProbe:
             arrives_whole=not is_adapted(self._engine.module.language_model),
         )
 
-    def rounding_metrics(self, temperatures: Tensor) -> dict[str, float]:
-        """Return how far rounding moved the last answer, as at temperatures [B], if anything is.
+    def rounding_metrics(self, temperatures: Tensor, version: int) -> dict[str, float]:
+        """Return how far rounding moves what a version says, if anything is rounded.
 
-        Log-probabilities are differences of logits, which are divided by the temperature.
+        Log-probabilities are differences of logits, which are divided by the temperature. The
+        version is asked where another was asked last, as after a restore: a collective then.
+
+        Args:
+            temperatures: [B].
+            version: The present one.
         """
         if self._coarser is None:
             return {}
-        mean = self._rounding_mean * float(temperatures.reciprocal().mean())
+        if self._moved is None or self._moved[0] != version:
+            self.ask(version)
+        assert self._moved is not None, "it was asked"
+        mean = self._moved[1] * float(temperatures.reciprocal().mean())
         return {"rollout/rounding_mean": mean}
 
     @torch.no_grad()

@@ -387,6 +387,6 @@ class PPOLearner:
         return {
             **reward_metrics(batch, self._ppo.mark_coefficient),
             **staleness_metrics(batch, responses, evaluation, self._ppo.importance_weight_cap),
-            **self._probe.rounding_metrics(responses.temperatures),
+            **self._probe.rounding_metrics(responses.temperatures, self._version),
             "policy/entropy": float(masked_mean(evaluation.entropy, responses.mask)),
         }

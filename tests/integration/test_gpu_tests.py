@@ -73,7 +73,7 @@ def test_a_run_has_room_on_the_gpus_that_it_asks_for_and_needs_them_all(
 
 def test_all_kinds_of_runs_are_there_for_two_gpus(inputs: Path) -> None:
     configs = [run.load(inputs) for run in RUNS if run.needs <= MOST_GPUS]
-    assert {each.rollouts.weight_transport for each in configs} >= {"nccl", "ipc", "shared_memory"}
+    assert {each.rollouts.weight_transport for each in configs} >= {"nccl", "ipc", "auto"}
     assert {each.cluster.colocation for each in configs} == {"beside", "turns"}
     assert max(each.rollouts.tensor_parallel_size for each in configs) == 2
     assert max(each.learner.num_ranks for each in configs) == 2

@@ -211,7 +211,7 @@ async def test_in_float32_one_token_is_enough(gpt2: Path, tmp_path: Path) -> Non
     own, _, worker = both(gpt2, tmp_path, engine="float32")
     policy = own.announce()
     assert policy.probe.rounded == ()
-    assert own.probe.rounding_metrics(torch.ones(2)) == {}
+    assert own.probe.rounding_metrics(torch.ones(2), 0) == {}
     assert await worker.load_policy(policy) < 1e-4
     first, *rest = own.step().probe.logprobs
     off = replace(policy, version=2, probe=replace(policy.probe, logprobs=(first + 2e-3, *rest)))
@@ -227,8 +227,14 @@ def test_what_rounding_moves_is_told_at_the_temperature_of_the_batch(
     moved = own.announce().probe.rounding
     mean = sum(moved) / len(moved)
     assert mean > 1e-3
-    told = own.probe.rounding_metrics(torch.tensor([0.5, 0.5, 1.0]))
+    told = own.probe.rounding_metrics(torch.tensor([0.5, 0.5, 1.0]), 0)
     assert told == {"rollout/rounding_mean": pytest.approx(mean * 5 / 3)}
+    with torch.no_grad():
+        own.model.transformer.wte.weight.mul_(2.0)
+    again = own.probe.rounding_metrics(torch.ones(1), 0)["rollout/rounding_mean"]
+    assert again == pytest.approx(mean)
+    other = own.probe.rounding_metrics(torch.ones(1), 1)  # of another version it is asked again
+    assert other["rollout/rounding_mean"] != pytest.approx(mean)
 
 
 def test_a_rounded_pass_leaves_the_model_as_it_was(gpt2: Path, tmp_path: Path) -> None:
