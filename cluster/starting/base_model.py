@@ -25,7 +25,7 @@ BASE_MODEL_LEARNER = "the base model's learner"
 ADDED: dict[str, dict[str, object]] = {
     "": {"texts": "reviews"},
     "training": {"whole_texts": False, "loss_after": ""},
-    "engine": {"matmul_dtype": "auto"},
+    "engine": {"matmul_dtype": "auto", "micro_batch_tokens": None},
 }
 """By section of a recipe, keys that older recipes lack, and what was so without them."""
 

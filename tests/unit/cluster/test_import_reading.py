@@ -42,7 +42,9 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         num_embeddings=len(tokenizer),
         ids_beyond={},
     )
-    monkeypatch.setattr("cluster.starting.import_reading.policy_folder", Path)
+    monkeypatch.setattr(
+        "cluster.starting.import_reading.policy_folder", lambda name, revision: Path(name)
+    )
     monkeypatch.setattr("cluster.starting.policy_reading.inspect_model", lambda path: found)
     return folder
 

@@ -314,7 +314,10 @@ class TestStarting:
         [
             ("run.name=a\udcff", "is not UTF-8 text"),
             ("run.name=a\nseed=2", "run.name: want at most 64"),
-            ("cluster.http_host=::1%lo", "loopback needs no zone"),
+            (
+                "cluster.http_host=::1%lo",
+                "an address with a zone is known to this machine alone: leave it out",
+            ),
             ("metrics.wandb_project=a/b", "wandb takes no '/'"),
             ("run.seed=" + "[" * 50_000, "run.seed: "),
         ],
