@@ -34,6 +34,7 @@ class OwnedFolder:
     """
 
     def __init__(self, begins: Path) -> None:
+        begins.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(begins.parent)
         self.path = Path(tempfile.mkdtemp(prefix=f"{begins.name}-", dir=begins.parent))
         lock = _locked(self.path)

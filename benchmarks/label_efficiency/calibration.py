@@ -44,7 +44,7 @@ HEADS = {"epistemic": "epistemic", "bootstrap": "linear"}
 """What makes the particles: the reward model's setting, by what tables call it."""
 NUM_PAIRS = 1_500
 EDGES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-"""Of the bins of how sure a reward is."""
+"""Where the bins begin and end into which it is sorted how sure a reward is."""
 
 Numbers = NDArray[np.float64]
 

@@ -49,7 +49,7 @@ class Case:
     budget: int
     seed: int
     kept_recipe: str = ""
-    """Of results that are shown and can no more be made; "": the present recipe."""
+    """The recipe of results that are shown and can no more be made; "": the present one."""
 
     @property
     def key(self) -> tuple[str, str, int, int, str]:

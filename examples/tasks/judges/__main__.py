@@ -35,7 +35,7 @@ COLUMNS = (
 )
 STATISTICS = ("pearson", "spearman", "kendall")
 SIDES = {"training": "those who train", "judges": "judges"}
-"""Whose choices the learned score is held against, by their name in the figures of a run."""
+"""Groups of people whose choices the learned score is held against, by their name in figures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from label_queue.config import LabelsConfig
@@ -11,7 +12,7 @@ from label_queue.labeling.tasks import Task
 from label_queue.quality_config import QualityConfig
 from label_queue.queue import LabelQueue
 from protocol.labels import ComparisonQuery
-from tests.support.labels import make_config
+from tests.support.labels import make_assignment, make_config, make_event, make_query
 from tests.support.memory_ledger import MemoryLedger
 from tests.unit.label_queue.labeling import answer_orders
 
@@ -37,6 +38,14 @@ def with_gold(
 ) -> LabelsConfig:
     path = gold_file(folder, count)
     return config_with(gold={"path": path, **gold}, repeat_share=repeat_share)
+
+
+def crowd(ledger: MemoryLedger, count: int = 800) -> None:
+    """Let bob have labelled so much that little of it all is anybody else's."""
+    for number in range(10_000, 10_000 + count):
+        query = make_query(number)
+        event = replace(make_event(query, "bob"), seq=0)
+        ledger.write([query, make_assignment(query, "bob"), event])
 
 
 async def take(queue: LabelQueue, labeler_id: str = "ann") -> Task:

@@ -20,7 +20,7 @@ from tests.support.labels import (
 
 QUERIES = {f"q{n}": make_query(n) for n in range(20)}
 GOLD = {
-    f"q{n}": make_query(n, purpose="gold", gold_answer=f"q{n}-a", labels_before=5)
+    f"q{n}": make_query(n, versions=(1, 1), purpose="gold", gold_answer=f"q{n}-a", labels_before=5)
     for n in range(20, 60)
 }
 REPEAT = {"q60": make_query(60, purpose="repeat", repeat_of="q0")}

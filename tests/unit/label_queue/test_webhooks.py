@@ -136,6 +136,7 @@ async def test_the_bad_input_table_over_http(hook: StandardWebhook) -> None:
     add_refusals(app)
     app.state.bell = bell = FirmBell(hook)
     app.state.limits, app.state.open_bodies = IntakeConfig(), Counter()
+    app.state.unproved_bodies = {}
     app.state.tell_failure = None
     good = sign("msg_1", NOW, BODY)
     async with httpx.AsyncClient(

@@ -137,9 +137,8 @@ def test_adapters_alone_are_few_bytes(model_folder: Path, tmp_path: Path) -> Non
 
 
 def test_where_whole_weights_travel_they_are_merged(model_folder: Path, tmp_path: Path) -> None:
-    policy = present(
-        make(model_folder, tmp_path, travel=False).step(inputs.experience_batch(0))
-    ).policy
+    learner = make(model_folder, tmp_path, travel=False)
+    policy = present(learner.step(inputs.experience_batch(0))).policy
     sent = load_file(weights_path(policy))
     assert "lm_head.weight" in sent
     said = said_of_the_probe(sent, model_folder)

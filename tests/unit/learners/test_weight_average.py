@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,7 +118,7 @@ def test_a_restore_takes_the_average_back_too(
     after = averaged(learner, tmp_path / "after")
     learner.restore(2)
     assert same(averaged(learner, tmp_path / "restored"), kept)
-    learner.step(replace(inputs.experience_batch(2), step=4))
+    learner.step(inputs.as_step(inputs.experience_batch(2), 4))
     assert same(averaged(learner, tmp_path / "again"), after)
     assert not same(kept, after)
 
