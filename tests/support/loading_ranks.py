@@ -206,11 +206,12 @@ def _ties(parameters: dict[str, nn.Parameter]) -> set[frozenset[str]]:
 
 
 def _forget_the_past() -> None:
-    """Have garbage collected as often as in a new process: what this one did before is left out.
+    """Have garbage collected soon, whatever this process did before.
 
-    How soon what lies in a circle is found depends on how many objects there are, and so would the
-    most bytes that are held at once.
+    How soon what lies in a circle is found depends on how many objects there are, which a bar of
+    progress decides by the clock, and so would the most bytes that are held at once.
     """
+    gc.set_threshold(100, 1, 1)
     gc.collect()
     gc.freeze()
     gc.collect()
