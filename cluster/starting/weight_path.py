@@ -28,7 +28,7 @@ def transport_between(
     elsewhere = {*actors} - {learner}
     if wanted == "auto":
         chosen: WeightTransportName = "object_store" if elsewhere else "shared_memory"
-        _log.info("weight transport chosen", transport=chosen)
+        _log.debug("weight transport chosen", transport=chosen)
         return chosen
     if wanted == "shared_memory" and elsewhere:
         raise ConfigError(
