@@ -11,7 +11,7 @@ import numpy as np
 from label_queue.kept import kept
 
 
-@kept("_before", "_seqs", "_labelers", "_names", "_numbers")
+@kept("_before", "_seqs", "_labelers", "_numbers")
 class Changes:
     """Labels of the training set that were changed or taken back, event by event."""
 
@@ -21,24 +21,21 @@ class Changes:
         self._seqs = array("i")
         """The numbers of the events that took it."""
         self._labelers = array("i")
-        """Who changed their mind, by their place among the names."""
-        self._names: list[str] = []
+        """Who changed their mind, by their number."""
         self._numbers: dict[str, int] = {}
+        """Labelers' numbers, which rise from 0."""
 
     def take(self, labeler_id: str, before: int, seq: int) -> None:
         """Take a change: the event of one number in the place of another's."""
-        if labeler_id not in self._numbers:
-            self._numbers[labeler_id] = len(self._names)
-            self._names.append(labeler_id)
         self._before.append(before)
         self._seqs.append(seq)
-        self._labelers.append(self._numbers[labeler_id])
+        self._labelers.append(self._numbers.setdefault(labeler_id, len(self._numbers)))
 
     def snapshot(self) -> Changes:
         """Return a copy that stays as it is."""
         copy = Changes()
         copy._before, copy._seqs = self._before[:], self._seqs[:]
-        copy._labelers, copy._names = self._labelers[:], self._names[:]
+        copy._labelers, copy._numbers = self._labelers[:], dict(self._numbers)
         return copy
 
     def late(self, fitted_at: Iterable[int]) -> dict[str, int]:
@@ -55,4 +52,5 @@ class Changes:
         """[changes], the first fit that took what was said before."""
         is_late = (first < len(fits)) & (fits[np.minimum(first, len(fits) - 1)] < seqs)
         counts = Counter(np.array(self._labelers)[is_late].tolist())
-        return {self._names[number]: count for number, count in counts.items()}
+        names = tuple(self._numbers)
+        return {names[number]: count for number, count in counts.items()}

@@ -22,6 +22,7 @@ from protocol.labels import (
     GoldMade,
     GoldRetired,
     LabelEvent,
+    OwnerEvent,
     Reinstated,
     Retracted,
     Revised,
@@ -52,20 +53,11 @@ def take_revision(labels: dict[str, AnswerEvent], event: LabelEvent) -> None:
 
 def exclusions(events: Iterable[LabelEvent], rules: DatasetRules) -> dict[str, int]:
     """Return the labelers left out, each with the `seq` from which on, sorted by labeler."""
-    since: dict[str, int | None] = {}
-    before: dict[str, tuple[str, int | None]] = {}
-    """The newest act about each, if it can be undone, and from where on they were left out."""
+    decided = Standings({}, DEFAULT_QUALITY)
     for event in events:
-        if isinstance(event, Excluded | Reinstated):
-            name = event.labeler_id
-            before[name] = event.event_id, since.get(name)
-            since[name] = (event.from_seq or 0) if isinstance(event, Excluded) else None
-        elif isinstance(event, ActUndone):
-            act, was = before.get(event.labeler_id, ("", None))
-            if act == event.undoes:
-                since[event.labeler_id] = was
-                del before[event.labeler_id]
-    excluded = {name: number for name, number in since.items() if number is not None}
+        if isinstance(event, OwnerEvent):
+            decided.apply(event)
+    excluded = decided.exclusions()
     excluded.update(dict.fromkeys(rules.excluded_labelers, 0))
     return dict(sorted(excluded.items()))
 

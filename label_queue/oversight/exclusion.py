@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from label_queue.folds.label_table import LabelTable
 from label_queue.folds.lineage import policies_touched
@@ -37,41 +37,27 @@ class OwnerEvents:
 
     def exclude(self, labeler_id: str, from_seq: int, reason: str, actor: str = OWNER) -> Excluded:
         """Leave somebody's labels out, from a sequence number on."""
-        return Excluded(
-            seq=0,
-            event_id=self.new_id(),
-            labeler_id=labeler_id,
-            received_at=self.clock(),
-            source=Source(system="owner"),
-            reason=reason,
-            from_seq=from_seq,
-            actor=actor,
-        )
+        return Excluded(**self._said(labeler_id, reason, actor), from_seq=from_seq)
 
     def reinstate(self, labeler_id: str, reason: str, actor: str = OWNER) -> Reinstated:
         """Take all labels of somebody in again."""
-        return Reinstated(
-            seq=0,
-            event_id=self.new_id(),
-            labeler_id=labeler_id,
-            received_at=self.clock(),
-            source=Source(system="owner"),
-            reason=reason,
-            actor=actor,
-        )
+        return Reinstated(**self._said(labeler_id, reason, actor))
 
     def undo(self, labeler_id: str, act_id: str, reason: str, actor: str = OWNER) -> ActUndone:
         """Take an exclusion or a reinstatement back, by its event id."""
-        return ActUndone(
-            seq=0,
-            event_id=self.new_id(),
-            labeler_id=labeler_id,
-            received_at=self.clock(),
-            source=Source(system="owner"),
-            reason=reason,
-            undoes=act_id,
-            actor=actor,
-        )
+        return ActUndone(**self._said(labeler_id, reason, actor), undoes=act_id)
+
+    def _said(self, labeler_id: str, reason: str, actor: str) -> dict[str, Any]:
+        """Return the fields of an event that all acts have."""
+        return {
+            "seq": 0,
+            "event_id": self.new_id(),
+            "labeler_id": labeler_id,
+            "received_at": self.clock(),
+            "source": Source(system="owner"),
+            "reason": reason,
+            "actor": actor,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,12 +112,8 @@ class Standings:
         if not is_new and not self._changes(event, own):
             return
         match event:
-            case Excluded():
-                own.exclude(event)
-            case Reinstated():
-                own.reinstate(event)
-            case ActUndone():
-                own.undo(event, self._config)
+            case Excluded() | Reinstated() | ActUndone():
+                self._act(event, own)
             case Appointed():
                 own.is_judge |= own.num_submits == 0
             case Submitted() | Revised() | Retracted():
@@ -130,16 +126,19 @@ class Standings:
     def after(self, change: OwnerEvent) -> Standing:
         """Return the standing that an act which is not written yet would give somebody."""
         own = deepcopy(self._cases.get(change.labeler_id) or Case(is_vouched=not self._has_gold))
-        match change:
-            case Excluded():
-                own.exclude(change)
-            case Reinstated():
-                own.reinstate(change)
-            case ActUndone():
-                own.undo(change, self._config)
-            case _:
-                assert_never(change)
+        self._act(change, own)
         return own.standing()
+
+    def _act(self, act: OwnerEvent, own: Case) -> None:
+        match act:
+            case Excluded():
+                own.exclude(act)
+            case Reinstated():
+                own.reinstate(act)
+            case ActUndone():
+                own.undo(act, self._config)
+            case _:
+                assert_never(act)
 
     def _test(self, event: LabelChange, own: Case) -> None:
         """Let a gold answer, its revision or its end test whoever gave it."""

@@ -49,6 +49,17 @@ async def come_in_again(visitor: Visitor, people: FakePeopleQueue, name: str = "
     return tab
 
 
+async def enter_until_it_ended(people: FakePeopleQueue, enter: Enter) -> Visitor:
+    """Come in, and answer the first of three tasks when the session has ended."""
+    people.waiting = [make_task(number) for number in range(3)]
+    ann = await enter()
+    await people.given_out(3)
+    people.identities.clear()
+    await ann.press("2", "Enter")
+    await expect(ann.page.get_by_role("heading", name="Your session has ended")).to_be_visible()
+    return ann
+
+
 async def close(visitor: Visitor) -> None:
     """Close a tab as somebody does who says yes where they are asked."""
     async with visitor.page.expect_event("close"):
@@ -96,12 +107,7 @@ async def test_an_answer_outlives_the_tab_in_which_it_was_given(
 async def test_an_answer_of_a_session_that_ended_is_sent_by_the_tab_of_the_next(
     people: FakePeopleQueue, enter: Enter
 ) -> None:
-    people.waiting = [make_task(number) for number in range(3)]
-    ann = await enter()
-    await people.given_out(3)
-    people.identities.clear()
-    await ann.press("2", "Enter")
-    await expect(ann.page.get_by_role("heading", name="Your session has ended")).to_be_visible()
+    ann = await enter_until_it_ended(people, enter)
     saved = ann.page.locator("#saved")
     await expect(saved).to_have_text("Session ended; 1 answer is kept here")
     tab = await come_in_again(ann, people)
@@ -116,12 +122,7 @@ async def test_an_answer_of_a_session_that_ended_is_sent_by_the_tab_of_the_next(
 async def test_closing_asks_while_an_answer_is_not_saved_though_the_session_ended(
     people: FakePeopleQueue, enter: Enter
 ) -> None:
-    people.waiting = [make_task(number) for number in range(3)]
-    ann = await enter()
-    await people.given_out(3)
-    people.identities.clear()
-    await ann.press("2", "Enter")
-    await expect(ann.page.get_by_role("heading", name="Your session has ended")).to_be_visible()
+    ann = await enter_until_it_ended(people, enter)
     tab = await open_tab(ann)
     await ann.page.bring_to_front()
     await close(ann)

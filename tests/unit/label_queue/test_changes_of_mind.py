@@ -27,6 +27,16 @@ def open_queue(ledger: MemoryLedger, config: LabelsConfig | None = None) -> Labe
     return LabelQueue(ledger, config, schedule, run_id="run-1", seed=1, clock=ManualClock())
 
 
+async def labelled(ledger: MemoryLedger, count: int) -> tuple[LabelQueue, Submitted]:
+    """Let bob give some labels; return the first."""
+    queue = open_queue(ledger)
+    await answer_orders(queue)
+    await label(queue, count, "bob")
+    first = ledger.events()[0]
+    assert isinstance(first, Submitted)
+    return queue, first
+
+
 def choosing(task: Task, *, best: bool) -> LabelSubmission:
     """Answer gold rightly or not; of what is no gold choose what is shown first."""
     names = [each.candidate_id for each in task.candidates if each.text.startswith("best") == best]
@@ -71,11 +81,7 @@ async def test_an_exclusion_that_comes_first_wins_over_a_change_that_was_checked
     None
 ):
     ledger = MemoryLedger()
-    queue = open_queue(ledger)
-    await answer_orders(queue)
-    await label(queue, 5, "bob")
-    first = ledger.events()[0]
-    assert isinstance(first, Submitted)
+    queue, first = await labelled(ledger, 5)
     writing, go_on = asyncio.Event(), asyncio.Event()
     write = queue.commits.write
 
@@ -99,11 +105,7 @@ async def test_an_exclusion_that_comes_first_wins_over_a_change_that_was_checked
 
 async def test_a_change_with_hundreds_of_bad_lines_is_one_commit_with_them() -> None:
     ledger = MemoryLedger()
-    queue = open_queue(ledger)
-    await answer_orders(queue)
-    await label(queue, 5, "bob")
-    first = ledger.events()[0]
-    assert isinstance(first, Submitted)
+    queue, first = await labelled(ledger, 5)
     junk = [LabelSubmission(assignment_id=f"x{number}", outcome="tie") for number in range(300)]
     (changed, *refused), _ = await asyncio.gather(
         queue.people.submit("bob", [skipping(first), *junk]),
@@ -121,11 +123,7 @@ async def test_a_change_with_hundreds_of_bad_lines_is_one_commit_with_them() -> 
 @pytest.mark.parametrize("count", [2, 3])
 async def test_several_changes_of_one_label_in_a_batch_are_taken_in_turn(count: int) -> None:
     ledger = MemoryLedger()
-    queue = open_queue(ledger)
-    await answer_orders(queue)
-    await label(queue, 1, "bob")
-    first = ledger.events()[0]
-    assert isinstance(first, Submitted)
+    queue, first = await labelled(ledger, 1)
     batch = [replace(skipping(first), revision=number) for number in range(1, count + 1)]
     results = await queue.people.submit("bob", batch)
     assert all(isinstance(result, LabelAnswer) for result in results)
@@ -137,11 +135,7 @@ async def test_several_changes_of_one_label_in_a_batch_are_taken_in_turn(count: 
 
 async def test_two_at_once_who_change_one_label_are_told_apart() -> None:
     ledger = MemoryLedger()
-    queue = open_queue(ledger)
-    await answer_orders(queue)
-    await label(queue, 1, "bob")
-    first = ledger.events()[0]
-    assert isinstance(first, Submitted)
+    queue, first = await labelled(ledger, 1)
     tie = replace(skipping(first), outcome="tie")
     found = await asyncio.gather(
         queue.people.submit("bob", [skipping(first)]), queue.people.submit("bob", [tie])
