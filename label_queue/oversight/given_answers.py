@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from label_queue.folds.event_log import Picked
@@ -85,10 +83,9 @@ def answer_page(
         given = Picked(state.history.events, array("i", state.tallies.disputed_by(labeler_id)))
     end = max(0, len(given) - offset)
     shown = given[max(0, end - limit) : end]
-    rewards = sorted((each.ledger_seq, each.version) for each in state.rewards.values())
     return AnswerPage(
         labeler_id=labeler_id,
-        answers=tuple(_given(state, submit, rewards) for submit in reversed(shown)),
+        answers=tuple(_given(state, submit) for submit in reversed(shown)),
         offset=offset,
         total=len(given),
     )
@@ -112,7 +109,7 @@ def agreement_matrix(state: LabelState, *, offset: int, limit: int) -> Agreement
     )
 
 
-def _given(state: LabelState, submit: Submitted, rewards: Sequence[tuple[int, int]]) -> GivenAnswer:
+def _given(state: LabelState, submit: Submitted) -> GivenAnswer:
     query = state.board.queries[submit.query_id]
     latest = state.history.latest_of(submit.seq)
     label = latest if isinstance(latest, AnswerEvent) else None
@@ -126,7 +123,7 @@ def _given(state: LabelState, submit: Submitted, rewards: Sequence[tuple[int, in
         choice=None if label is None else best_id(label),
         given_at=submit.received_at,
         is_right=None if label is None or query.purpose != "gold" else is_right(query, label),
-        changed_after=_fitted_before(rewards, submit.seq, latest.seq),
+        changed_after=_fitted_between(state, submit.seq, latest.seq),
         others=tuple(
             Vote(labeler_id=each.labeler_id, choice=best_id(each))
             for each in state.tallies.labels_by(query.query_id)
@@ -135,13 +132,13 @@ def _given(state: LabelState, submit: Submitted, rewards: Sequence[tuple[int, in
     )
 
 
-def _fitted_before(rewards: Sequence[tuple[int, int]], first: int, latest: int) -> int | None:
-    """Return the newest version of which the labels were taken between two events of a label.
+def _fitted_between(state: LabelState, first: int, latest: int) -> int | None:
+    """Return the newest reward version whose labels were taken between two events of a label.
 
-    Args:
-        rewards: Where each version's labels were taken, and the version, rising.
-        first: The sequence number of a label's first event.
-        latest: That of its latest.
+    Of an answer that was never changed no version is looked at; they rise with their labels.
     """
-    place = bisect_left(rewards, (latest, 0)) - 1
-    return rewards[place][1] if place >= 0 and rewards[place][0] >= first else None
+    if first == latest:
+        return None
+    newest_first = reversed(state.rewards.values())
+    before = next((each for each in newest_first if each.ledger_seq < latest), None)
+    return before.version if before is not None and before.ledger_seq >= first else None
