@@ -7,9 +7,6 @@ from collections.abc import Collection, Sequence
 from actors.config import WeightTransportName
 from cluster.starting.remote import RemoteActor, RemoteLearner
 from protocol.errors import ConfigError, ResourceError
-from protocol.logs import logger_of
-
-_log = logger_of("weight_path")
 
 
 def transport_between(
@@ -27,9 +24,7 @@ def transport_between(
     """
     elsewhere = {*actors} - {learner}
     if wanted == "auto":
-        chosen: WeightTransportName = "object_store" if elsewhere else "shared_memory"
-        _log.debug("weight transport chosen", transport=chosen)
-        return chosen
+        return "object_store" if elsewhere else "shared_memory"
     if wanted == "shared_memory" and elsewhere:
         raise ConfigError(
             "rollouts.weight_transport 'shared_memory' is for one node, and rollout actors were "
