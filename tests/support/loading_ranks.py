@@ -11,15 +11,16 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from cluster.planning.live_bytes import LiveBytes
 from learners.config import DeepSpeedConfig, LearnerConfig, PPOConfig
@@ -32,6 +33,7 @@ from learners.shares import share_name, write_share
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import InputError
 from protocol.messages import WeightsFile
+from protocol.model_folder import weight_files
 from reward_service.bundle import write_bundle
 from reward_service.config import LoRAConfig, RewardModelConfig
 from reward_service.reward_model import RewardModel
@@ -55,6 +57,15 @@ LARGE = "large"
 WIDTH, ROWS = 512, 4096
 LARGEST_BYTES = 4 * WIDTH * ROWS
 """Of its embeddings, and of its head."""
+SLACK = 2**23
+"""Bytes beyond a rank's share and one largest weight: a weight's other copy while it is read, or
+what a layer has beyond the largest weight while the architecture is tried."""
+SMALL = 2**16
+"""Bytes of tensors that are no weights."""
+NUM_PUBLISHED = 2
+"""Weights held while one is published: as it came from all ranks or goes out, and whole."""
+LOADED = {"policy": (1, 1), "policy and critic": (1, 2), "reward": (0, 1)}
+"""Heads and trunks of what is loaded."""
 
 
 def save_models(folder: Path) -> None:
@@ -205,16 +216,55 @@ def _ties(parameters: dict[str, nn.Parameter]) -> set[frozenset[str]]:
     return set(map(frozenset, groups.values()))
 
 
-def _forget_the_past() -> None:
-    """Have garbage collected soon, whatever this process did before.
+class LastingBytes(LiveBytes):
+    """Counts what this process's own code holds, without what Gloo's threads let go of late.
 
-    How soon what lies in a circle is found depends on how many objects there are, which a bar of
-    progress decides by the clock, and so would the most bytes that are held at once.
+    A thread of Gloo's has the tensors of its last collective until it runs again: milliseconds
+    after whoever waited for them went on, and longer where processors are busy. So where more is
+    held than is allowed, these threads have `PATIENCE_S` to let go before it counts.
+
+    Args:
+        most: Bytes that are allowed at once.
+        known: As in `LiveBytes`.
     """
-    gc.set_threshold(100, 1, 1)
+
+    PATIENCE_S = 20.0
+
+    def __init__(self, most: int, known: Iterable[Tensor] = ()) -> None:
+        super().__init__("cpu", known)
+        self._most = most
+
+    def settled(self, most: int) -> int:
+        """Return the bytes that are held, once it is no more than `most`, or patience is over."""
+        until = time.monotonic() + self.PATIENCE_S
+        while self.held > most and time.monotonic() < until:
+            time.sleep(0.001)
+        return self.held
+
+    def _count(self, tensor: Tensor) -> None:
+        before = self.peak
+        super()._count(tensor)
+        if self.peak > max(before, self._most):
+            self.peak = max(before, self.settled(self._most))
+
+
+def _forget_the_past() -> None:
+    """Have garbage collected as often as in a new process: what this one did before is left out.
+
+    How soon what lies in a circle is found depends on how many objects there are, and so would the
+    most bytes that are held at once.
+    """
     gc.collect()
     gc.freeze()
     gc.collect()
+
+
+def share_of(folder: Path, loaded: str, world_size: int) -> int:
+    """Return the bytes of a rank's part of something in `LOADED`."""
+    (file,) = weight_files(folder)
+    num_heads, num_trunks = LOADED[loaded]
+    trunk = file.stat().st_size - LARGEST_BYTES
+    return (num_heads * LARGEST_BYTES + num_trunks * trunk) // world_size
 
 
 def counted(out: Path, world_size: int) -> dict[str, dict[str, int]]:
@@ -233,10 +283,11 @@ def counted(out: Path, world_size: int) -> dict[str, dict[str, int]]:
         }
         for name, load in loads.items():
             _forget_the_past()
-            with LiveBytes("cpu") as live:
+            share = share_of(folder, name, world_size if stage == 3 else 1)
+            with LastingBytes(share + LARGEST_BYTES + SLACK) as live:
                 model = load()
                 gc.collect()
-            told[f"{name} at stage {stage}"] = {"held": live.held, "peak": live.peak}
+            told[f"{name} at stage {stage}"] = {"held": live.settled(share), "peak": live.peak}
             del model
     return told
 
@@ -251,14 +302,14 @@ def written(out: Path, world_size: int) -> dict[str, dict[str, int]]:
     publisher = SharedMemoryPublisher(out / "published") if engine.rank == 0 else None
     known = [*engine.state().values(), *(x.ds_tensor for x in engine.module.parameters())]
     told = {}
-    with LiveBytes("cpu", known) as live:
+    with LastingBytes(NUM_PUBLISHED * LARGEST_BYTES + SMALL, known) as live:
         sent = weights.to_publish().taken(
             None if publisher is None else partial(publisher.publish, 0)
         )
-    told["published"] = {"held": live.held, "peak": live.peak}
-    with LiveBytes("cpu", known) as live:
+    told["published"] = {"held": live.settled(SMALL), "peak": live.peak}
+    with LastingBytes(SMALL, known) as live:
         write_share(out / share_name(engine.rank), engine.state())
-    told["kept"] = {"held": live.held, "peak": live.peak}
+    told["kept"] = {"held": live.settled(SMALL), "peak": live.peak}
     if isinstance(sent, WeightsFile):
         before, after = load_file(folder / "model.safetensors"), load_file(sent.path)
         assert before.keys() == after.keys()
