@@ -125,6 +125,16 @@ def _kept(number: str) -> float:
 RESULTS = KeptResults(Path(__file__).parent / "results.jsonl", KEY)
 
 
+def over_seeds(
+    task: str, arm: Arm, budget: int, seeds: Sequence[int], kept_recipe: str = ""
+) -> list[Case]:
+    """Return the runs of an arm that differ in their seeds alone; see `Case`."""
+    return [
+        Case(task=task, arm=arm.name, budget=budget, seed=seed, kept_recipe=kept_recipe)
+        for seed in seeds
+    ]
+
+
 def offer_before(parser: argparse.ArgumentParser) -> None:
     """Let a command show what was kept of the recipe before; `kept_recipe` is what it then has."""
     parser.add_argument(

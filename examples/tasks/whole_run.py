@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,54 @@ from cluster.run import RUNS
 from protocol.json_digest import json_digest
 
 ANDON = (sys.executable, "-m", "cluster.cli")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One run of a series: a task's config with some keys set otherwise, and a seed."""
+
+    file: Path
+    """The task's config."""
+    series: Path
+    """Where the series lies; the run is a folder in it."""
+    name: str
+    """What sets it apart from the others of its seed, e.g. "ptx27.8"; its folder begins so."""
+    seed: int
+    """All of the run follows from it; see `seeded`."""
+    changed: Mapping[str, object]
+    """What is set otherwise than in the file, by key."""
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What is changed, and its seeds."""
+        return {**self.changed, **seeded(self.seed)}
+
+    @property
+    def config(self) -> RunConfig:
+        """What it runs by."""
+        return config_of(self.file, self.settings)
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies, or will: named for its recipe."""
+        return self.series / f"{self.name}-{self.seed}-{digest_of(self.config)}"
+
+    def policy(self) -> Path:
+        """Return the policy that came of it."""
+        return self.folder / "policy" / "final"
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The run in figures, once it came to its end."""
+        return dict(json.loads((self.folder / "report" / "summary.json").read_text()))
+
+    def run(self) -> None:
+        """Have it run to its end, unless it has.
+
+        Raises:
+            CalledProcessError: It did not end well.
+        """
+        run_to_end(self.file, self.folder, self.settings)
 
 
 def seeded(seed: int) -> dict[str, object]:
@@ -63,11 +112,6 @@ def run_to_end(config: Path, folder: Path, settings: Mapping[str, object]) -> No
         run_program([*ANDON, *command])
     elif json.loads(state.read_text())["state"] != "finished":
         run_program([*ANDON, "resume", str(folder)])
-
-
-def summary_of(folder: Path) -> dict[str, Any]:
-    """Return a run that came to its end in figures."""
-    return dict(json.loads((folder / "report" / "summary.json").read_text()))
 
 
 def _overrides(settings: Mapping[str, object]) -> list[str]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from examples.tasks.books.figure import draw
 from examples.tasks.books.measures import Measures
 from examples.tasks.drawing import draw as draw_summaries
 from examples.tasks.measures import mean_of, table
-from examples.tasks.whole_run import config_of, digest_of, run_to_end, seeded, start_of
+from examples.tasks.whole_run import Case, config_of, digest_of, start_of
 from learners.word_tokenizer import build_tokenizer
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.pretrained import load_tokenizer
@@ -60,29 +59,9 @@ COLUMNS: Mapping[str, Callable[[Measures], str]] = {
 """The table's columns; wins are over people's summaries of the same books."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One whole run."""
-
-    seed: int
-
-    @property
-    def config(self) -> RunConfig:
-        """What it runs by."""
-        return config_of(CONFIG, seeded(self.seed))
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return FOLDER / f"{self.seed}-{digest_of(self.config)}"
-
-    def policy(self) -> Path:
-        """Return the policy that came of it."""
-        return self.folder / "policy" / "final"
-
-    def run(self) -> None:
-        """Have it run to its end, unless it has."""
-        run_to_end(CONFIG, self.folder, seeded(self.seed))
+def case_of(seed: int) -> Case:
+    """Return the run of a seed."""
+    return Case(file=CONFIG, series=FOLDER, name="online", seed=seed, changed={})
 
 
 class Judge:
@@ -148,7 +127,7 @@ def main() -> None:
         KeptResults(FOLDER / "results.jsonl", KEY),
     )
     systems = {"people": [judge.people()], "lead": [judge.written(lead)]}
-    cases = [Case(seed=seed) for seed in chosen.seeds]
+    cases = [case_of(seed) for seed in chosen.seeds]
     for case in cases:
         start = judge.policy("supervised", case.seed, case.config, partial(start_of, case.config))
         systems.setdefault("supervised", []).append(start)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import click
 
 from examples.tasks.instructions.figure import draw
-from examples.tasks.whole_run import config_of, digest_of, run_to_end, seeded, summary_of
+from examples.tasks.whole_run import Case
 
 CONFIG = Path(__file__).parent / "run.toml"
 FOLDER = Path("runs/instructions")
@@ -28,37 +27,11 @@ COEFFICIENTS = (0.0, 27.8)
 """γ_ptx: of PPO alone, and as published."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One run."""
-
-    coefficient: float
-    """γ_ptx."""
-    seed: int
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """What is set otherwise than in the file."""
-        return {
-            "run.name": f"instructions-ptx{self.coefficient:g}",
-            "ppo.ptx.coefficient": self.coefficient,
-            **seeded(self.seed),
-        }
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        recipe = digest_of(config_of(CONFIG, self.settings))
-        return FOLDER / f"ptx{self.coefficient:g}-{self.seed}-{recipe}"
-
-    def run(self) -> None:
-        """Have it run to its end, unless it has."""
-        run_to_end(CONFIG, self.folder, self.settings)
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The run in figures."""
-        return summary_of(self.folder)
+def case_of(coefficient: float, seed: int) -> Case:
+    """Return the run of a γ_ptx and a seed."""
+    name = f"ptx{coefficient:g}"
+    changed = {"run.name": f"instructions-{name}", "ppo.ptx.coefficient": coefficient}
+    return Case(file=CONFIG, series=FOLDER, name=name, seed=seed, changed=changed)
 
 
 def name_of(coefficient: float) -> str:
@@ -97,7 +70,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     chosen = parser.parse_args()
     cases = {
-        name_of(coefficient): [Case(coefficient=coefficient, seed=seed) for seed in chosen.seeds]
+        name_of(coefficient): [case_of(coefficient, seed) for seed in chosen.seeds]
         for coefficient in chosen.coefficients
     }
     for each in (case for of in cases.values() for case in of):

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -21,8 +20,9 @@ from typing import Any
 import click
 
 from cluster.config import RunConfig, SimulatedLabeler
+from cluster.config_file import load_config
 from examples.tasks.judges.figure import draw
-from examples.tasks.whole_run import config_of, digest_of, run_to_end, seeded, summary_of
+from examples.tasks.whole_run import Case
 
 CONFIG = Path(__file__).parent / "run.toml"
 FOLDER = Path("runs/judges")
@@ -38,37 +38,12 @@ SIDES = {"training": "those who train", "judges": "judges"}
 """Groups of people whose choices the learned score is held against, by their name in figures."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One run."""
-
-    taste: str
-    """Taste of the labelers who train, one of `TASTES`."""
-    seed: int
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """What is set otherwise than in the file."""
-        own = {"run.name": f"judges-{self.taste}", **seeded(self.seed)}
-        if TASTES[self.taste] == 1.0:
-            return own
-        config = config_of(CONFIG, own)
-        return {**own, "labelers": labelers_with(config, gamma=TASTES[self.taste])}
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        recipe = digest_of(config_of(CONFIG, self.settings))
-        return FOLDER / f"{self.taste}-{self.seed}-{recipe}"
-
-    def run(self) -> None:
-        """Have it run to its end, unless it has."""
-        run_to_end(CONFIG, self.folder, self.settings)
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The run in figures."""
-        return summary_of(self.folder)
+def case_of(taste: str, seed: int) -> Case:
+    """Return the run of a taste of the labelers who train, one of `TASTES`, and a seed."""
+    changed: dict[str, object] = {"run.name": f"judges-{taste}"}
+    if TASTES[taste] != 1.0:
+        changed["labelers"] = labelers_with(load_config(CONFIG), gamma=TASTES[taste])
+    return Case(file=CONFIG, series=FOLDER, name=taste, seed=seed, changed=changed)
 
 
 def labelers_with(config: RunConfig, *, gamma: float) -> str:
@@ -139,9 +114,7 @@ def main() -> None:
     parser.add_argument("--tastes", nargs="+", choices=list(TASTES), default=list(TASTES))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     chosen = parser.parse_args()
-    cases = {
-        taste: [Case(taste=taste, seed=seed) for seed in chosen.seeds] for taste in chosen.tastes
-    }
+    cases = {taste: [case_of(taste, seed) for seed in chosen.seeds] for taste in chosen.tastes}
     for each in (case for of in cases.values() for case in of):
         each.run()
     series = {taste: [case.summary for case in of] for taste, of in cases.items()}

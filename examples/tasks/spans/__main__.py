@@ -17,8 +17,15 @@ from pathlib import Path
 
 import click
 
-from benchmarks.label_efficiency.arms import ARMS, BASELINE, MARK_COEFFICIENTS, MARKED, Arm
-from benchmarks.label_efficiency.cases import FOLDER, Case, in_a_cell, offer_before, run_all
+from benchmarks.label_efficiency.arms import ARMS, BASELINE, MARK_COEFFICIENTS, MARKED
+from benchmarks.label_efficiency.cases import (
+    FOLDER,
+    Case,
+    in_a_cell,
+    offer_before,
+    over_seeds,
+    run_all,
+)
 from examples.tasks.spans.figure import draw
 
 TASK = "reviews"
@@ -37,7 +44,7 @@ def lines_of(
     arms = {"no marks": ARMS[BASELINE]}
     arms |= {name_of(coefficient): MARKED[coefficient] for coefficient in coefficients}
     return {
-        name: {budget: _cases(arm, budget, seeds, kept_recipe) for budget in budgets}
+        name: {budget: over_seeds(TASK, arm, budget, seeds, kept_recipe) for budget in budgets}
         for name, arm in arms.items()
     }
 
@@ -79,13 +86,6 @@ def main() -> None:
     click.echo(f"\n{table(lines)}")
     draw(lines, chosen.figure)
     click.echo(f"\n{chosen.figure}")
-
-
-def _cases(arm: Arm, budget: int, seeds: Sequence[int], kept_recipe: str) -> list[Case]:
-    return [
-        Case(task=TASK, arm=arm.name, budget=budget, seed=seed, kept_recipe=kept_recipe)
-        for seed in seeds
-    ]
 
 
 if __name__ == "__main__":

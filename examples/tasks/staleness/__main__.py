@@ -17,8 +17,15 @@ from pathlib import Path
 
 import click
 
-from benchmarks.label_efficiency.arms import DIRECT, LAGS, MISMATCHED, NOISES, STALE, Arm
-from benchmarks.label_efficiency.cases import FOLDER, Case, in_a_cell, offer_before, run_all
+from benchmarks.label_efficiency.arms import DIRECT, LAGS, MISMATCHED, NOISES, STALE
+from benchmarks.label_efficiency.cases import (
+    FOLDER,
+    Case,
+    in_a_cell,
+    offer_before,
+    over_seeds,
+    run_all,
+)
 from examples.tasks.staleness.figure import draw
 
 TASK = "reviews"
@@ -30,7 +37,8 @@ def lags_of(seeds: Sequence[int], kept_recipe: str = "") -> Lines:
     """Return the runs over lags, by objective."""
     return {
         objective: {
-            lag_name(lag): _cases(STALE[objective, lag], seeds, kept_recipe) for lag in LAGS
+            lag_name(lag): over_seeds(TASK, STALE[objective, lag], 0, seeds, kept_recipe)
+            for lag in LAGS
         }
         for objective in ("decoupled", "naive")
     }
@@ -38,10 +46,13 @@ def lags_of(seeds: Sequence[int], kept_recipe: str = "") -> Lines:
 
 def noises_of(seeds: Sequence[int], kept_recipe: str = "") -> Lines:
     """Return the runs over the sampler's noise, by whether its ratio weighs tokens."""
-    exact = {"0": _cases(DIRECT["direct-kl8"], seeds, kept_recipe)}
+    exact = {"0": over_seeds(TASK, DIRECT["direct-kl8"], 0, seeds, kept_recipe)}
     return {
         name: exact
-        | {f"{noise:g}": _cases(MISMATCHED[weighed, noise], seeds, kept_recipe) for noise in NOISES}
+        | {
+            f"{noise:g}": over_seeds(TASK, MISMATCHED[weighed, noise], 0, seeds, kept_recipe)
+            for noise in NOISES
+        }
         for name, weighed in (("weighed, w ≤ 2", True), ("not weighed", False))
     }
 
@@ -92,13 +103,6 @@ def main() -> None:
         click.echo(f"\n{table(lines, axis)}")
     draw(panels, chosen.figure)
     click.echo(f"\n{chosen.figure}")
-
-
-def _cases(arm: Arm, seeds: Sequence[int], kept_recipe: str) -> list[Case]:
-    return [
-        Case(task=TASK, arm=arm.name, budget=0, seed=seed, kept_recipe=kept_recipe)
-        for seed in seeds
-    ]
 
 
 if __name__ == "__main__":

@@ -18,8 +18,15 @@ from statistics import fmean
 
 import click
 
-from benchmarks.label_efficiency.arms import TARGETS
-from benchmarks.label_efficiency.cases import FOLDER, Case, at_target, offer_before, run_all
+from benchmarks.label_efficiency.arms import EVERY, TARGETS
+from benchmarks.label_efficiency.cases import (
+    FOLDER,
+    Case,
+    at_target,
+    offer_before,
+    over_seeds,
+    run_all,
+)
 from benchmarks.label_efficiency.world import make_world
 from examples.tasks.style.figure import Series, draw
 from examples.tasks.style.frontier import Point, frontier, gold_at, reference_golds
@@ -38,7 +45,7 @@ def cases_of(
 ) -> dict[str, list[Case]]:
     """Return the learned runs of a task, by what the legend says."""
     return {
-        f"{budget:,} labels": _cases(task, LEARNED, budget, seeds, kept_recipe)
+        f"{budget:,} labels": over_seeds(TASKS[task], EVERY[LEARNED], budget, seeds, kept_recipe)
         for budget in budgets
     }
 
@@ -48,16 +55,11 @@ def direct_of(
 ) -> dict[str, list[Case]]:
     """Return the direct runs of a task, by what the legend says."""
     return {
-        f"direct, KL {target:g}": _cases(task, f"direct-kl{target:g}", 0, seeds, kept_recipe)
+        f"direct, KL {target:g}": over_seeds(
+            TASKS[task], EVERY[f"direct-kl{target:g}"], 0, seeds, kept_recipe
+        )
         for target in targets
     }
-
-
-def _cases(task: str, arm: str, budget: int, seeds: Sequence[int], kept_recipe: str) -> list[Case]:
-    return [
-        Case(task=TASKS[task], arm=arm, budget=budget, seed=seed, kept_recipe=kept_recipe)
-        for seed in seeds
-    ]
 
 
 def table(series: Series, points: Sequence[Point], base: float, best: float) -> str:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from examples.tasks.drawing import draw as draw_summaries
 from examples.tasks.measures import mean_of, table
 from examples.tasks.summaries.figure import draw
 from examples.tasks.summaries.measures import Measures
-from examples.tasks.whole_run import config_of, digest_of, run_to_end, seeded, start_of
+from examples.tasks.whole_run import Case, config_of, digest_of, seeded, start_of
 
 CONFIG = Path(__file__).parent / "run.toml"
 FOLDER = RUNS / "summaries"
@@ -60,38 +59,10 @@ COLUMNS: Mapping[str, Callable[[Measures], str]] = {
 """The table's columns; wins are over the references."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One whole run."""
-
-    mode: str
-    seed: int
-
-    @property
-    def config(self) -> RunConfig:
-        """What it runs by."""
-        return config_of(CONFIG, self._settings)
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return FOLDER / f"{self.mode}-{self.seed}-{digest_of(self.config)}"
-
-    def policy(self) -> Path:
-        """Return the policy that came of it."""
-        return self.folder / "policy" / "final"
-
-    def run(self) -> None:
-        """Have it run to its end, unless it has."""
-        run_to_end(CONFIG, self.folder, self._settings)
-
-    @property
-    def _settings(self) -> dict[str, object]:
-        return {
-            "run.name": f"summaries-{self.mode}",
-            "run.mode": self.mode,
-            **seeded(self.seed),
-        }
+def case_of(mode: str, seed: int) -> Case:
+    """Return the run of a mode, one of `MODES`, and a seed."""
+    changed = {"run.name": f"summaries-{mode}", "run.mode": mode}
+    return Case(file=CONFIG, series=FOLDER, name=mode, seed=seed, changed=changed)
 
 
 def starts(seed: int) -> dict[str, RunConfig]:
@@ -168,7 +139,7 @@ def main() -> None:
         for name, start in starts(seed).items():
             measured = judge.policy(name, seed, start, partial(start_of, start))
             systems.setdefault(name, []).append(measured)
-    cases = {mode: [Case(mode=mode, seed=seed) for seed in chosen.seeds] for mode in chosen.modes}
+    cases = {mode: [case_of(mode, seed) for seed in chosen.seeds] for mode in chosen.modes}
     for mode, of_seeds in cases.items():
         for case in of_seeds:
             case.run()

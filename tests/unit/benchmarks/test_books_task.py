@@ -16,7 +16,6 @@ from actors.prompts.node_prompts import NodePrompts
 from cluster.config_file import load_config
 from examples.tasks import whole_run
 from examples.tasks.books import __main__ as task
-from examples.tasks.books.__main__ import CONFIG, Case
 from examples.tasks.books.climbing import SummedUp, by_people, climb, fresh_books, lead
 from examples.tasks.books.measures import Measures, told_of
 from examples.tasks.drawing import Summary
@@ -28,7 +27,6 @@ from protocol.tokenizing import PolicyTokenizer
 from tests.support.present import present
 from tests.support.small_task import TASKS
 from tests.support.tiny_model import save_tiny_model
-from tests.support.whole_run_once import check_made_once
 
 RUN = load_config(TASKS / "books" / "run.toml")
 SUFFIX_TOKENS = 1
@@ -196,7 +194,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return build_tokenizer([each.text for each in BOOKS])
 
     monkeypatch.setattr(task, "FOLDER", tmp_path / "runs")
-    monkeypatch.setattr(task, "run_to_end", fake_run)
+    monkeypatch.setattr(whole_run, "run_to_end", fake_run)
     monkeypatch.setattr(task, "draw_summaries", fake_draw)
     monkeypatch.setattr(task, "load_tokenizer", fake_words)
     monkeypatch.setattr(whole_run, "base_model", fake_base)
@@ -229,10 +227,3 @@ def test_without_a_seed_people_and_the_lead_alone_are_measured(
     task.main()
     assert made == []
     assert capsys.readouterr().out.count("\n| ") == 3
-
-
-def test_a_run_is_made_once_and_one_that_was_stopped_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(task, "FOLDER", tmp_path)
-    check_made_once(Case(seed=2), CONFIG, monkeypatch)

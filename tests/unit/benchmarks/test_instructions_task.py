@@ -9,11 +9,8 @@ from typing import Any
 import pytest
 
 from cluster.config_file import load_config
-from examples.tasks import whole_run
-from examples.tasks.instructions import __main__ as task
-from examples.tasks.instructions.__main__ import Case, name_of, table
+from examples.tasks.instructions.__main__ import case_of, name_of, table
 from examples.tasks.instructions.figure import draw
-from tests.support.whole_run_once import check_made_once
 
 CONFIG = Path(__file__).parents[3] / "examples" / "tasks" / "instructions" / "run.toml"
 
@@ -39,37 +36,11 @@ def test_the_table_has_rho_and_the_means_over_seeds() -> None:
     assert ptx == "| PPO-ptx | +2.00 | 5.0 | 2.050 | +0.050 |"
 
 
-def test_a_run_is_made_once_and_one_that_was_stopped_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(task, "FOLDER", tmp_path)
-    check_made_once(Case(coefficient=27.8, seed=2), task.CONFIG, monkeypatch)
-
-
-def test_the_settings_of_a_case_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task, "FOLDER", tmp_path)
-    called: list[list[str]] = []
-    monkeypatch.setattr(whole_run, "run_program", called.append)
-    Case(coefficient=0.0, seed=3).run()
-    overrides = [each for each in called[0] if "=" in each]
-    run = load_config(CONFIG, overrides)
-    assert (run.ppo.ptx.coefficient, run.run.seed, run.run.name) == (0.0, 3, "instructions-ptx0")
-    assert run.base_model is not None
-    assert (run.base_model.seed, run.prompts.seed) == (3, 3)
-
-
-def test_another_recipe_lies_in_another_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    case = Case(coefficient=27.8, seed=2)
-    before = case.folder
-    assert before.name.startswith("ptx27.8-2-")
-    other = tmp_path / "other.toml"
-    other.write_text(CONFIG.read_text())
-    monkeypatch.setattr(task, "CONFIG", other)
-    assert case.folder == before
-    other.write_text(CONFIG.read_text().replace("episodes = 15360", "episodes = 30720", 1))
-    assert case.folder != before
+def test_a_case_is_a_run_of_its_coefficient_and_its_seed() -> None:
+    case = case_of(0.0, 3)
+    assert (case.config.ppo.ptx.coefficient, case.config.run.name) == (0.0, "instructions-ptx0")
+    assert case.config.run.seed == 3
+    assert case_of(27.8, 2).folder.name.startswith("ptx27.8-2-")
 
 
 def test_the_figure_is_drawn(tmp_path: Path) -> None:

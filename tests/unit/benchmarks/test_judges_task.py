@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 
 from cluster.config_file import load_config
-from examples.tasks.judges import __main__ as task
-from examples.tasks.judges.__main__ import TASTES, Case, correlation_table, table
+from examples.tasks.judges.__main__ import TASTES, case_of, correlation_table, table
 from examples.tasks.judges.figure import draw
-from examples.tasks.whole_run import config_of
-from tests.support.whole_run_once import check_made_once
 
 CONFIG = Path(__file__).parents[3] / "examples" / "tasks" / "judges" / "run.toml"
 
@@ -65,16 +62,9 @@ def test_the_figure_is_drawn_also_of_a_run_that_nobody_judged(tmp_path: Path) ->
     assert (tmp_path / "made" / "it.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_run_is_made_once_and_one_that_was_stopped_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(task, "FOLDER", tmp_path)
-    check_made_once(Case(taste="myopic", seed=2), task.CONFIG, monkeypatch)
-
-
 @pytest.mark.parametrize("taste", TASTES)
 def test_those_who_train_differ_in_taste_and_judges_never_do(taste: str) -> None:
-    run, plain = config_of(CONFIG, Case(taste=taste, seed=3).settings), load_config(CONFIG)
+    run, plain = case_of(taste, 3).config, load_config(CONFIG)
     assert (run.run.name, run.run.seed) == (f"judges-{taste}", 3)
     assert run.judges == plain.judges
     for ours, theirs in zip(run.labelers, plain.labelers, strict=True):

@@ -24,8 +24,8 @@ from examples.tasks.summaries.__main__ import (
     COLUMNS,
     CONFIG,
     KEY,
-    Case,
     Judge,
+    case_of,
     fresh_articles,
     starts,
 )
@@ -43,7 +43,6 @@ from label_queue.simulated.config import LabelerProfile
 from learners.config import BaseModelConfig
 from tests.support.present import present
 from tests.support.tiny_model import save_tiny_model
-from tests.support.whole_run_once import check_made_once
 from tests.unit.actors.test_articles import EVENT
 
 ARTICLE = Article(
@@ -192,7 +191,7 @@ def test_all_of_a_run_follows_its_seed_and_its_base_model_is_found_made(
         return runs
 
     monkeypatch.setattr(whole_run, "base_model", made)
-    one, other = (Case(mode=mode, seed=seed).config for seed in (3, 4))
+    one, other = (case_of(mode, seed).config for seed in (3, 4))
     assert (one.run.seed, one.prompts.seed, present(one.base_model).seed) == (3, 3, 3)
     start_of(starts(3)["supervised"])
     assert recipes == [one.base_model]
@@ -242,7 +241,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return tmp_path / recipe.texts / "policy" / "final"
 
     monkeypatch.setattr(task, "FOLDER", tmp_path / "runs")
-    monkeypatch.setattr(task, "run_to_end", fake_run)
+    monkeypatch.setattr(whole_run, "run_to_end", fake_run)
     monkeypatch.setattr(task, "draw_summaries", fake_draw)
     monkeypatch.setattr(whole_run, "base_model", fake_base)
     monkeypatch.setattr(sys, "argv", ["summaries", "--articles", "3", "--modes", "batched"])
@@ -282,8 +281,8 @@ def test_another_recipe_is_made_anew_and_the_one_before_is_kept(
         changed.setattr(task, "CONFIG", other)
         task.main()
         assert "drawn batched 1" in made
-        assert before.name != Case(mode="batched", seed=1).folder.name
-    assert before.name == Case(mode="batched", seed=1).folder.name
+        assert before.name != case_of("batched", 1).folder.name
+    assert before.name == case_of("batched", 1).folder.name
     made.clear()
     task.main()
     assert made == ["batched-1 batched"]
@@ -302,13 +301,6 @@ def test_results_of_other_articles_are_others(tmp_path: Path) -> None:
     assert judged(3) == Measures.kept(measured(COPIED).to_keep())
     with pytest.raises(OSError, match="none"):
         judged(2)
-
-
-def test_a_run_is_made_once_and_one_that_was_stopped_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(task, "FOLDER", tmp_path)
-    check_made_once(Case(mode="batched", seed=2), CONFIG, monkeypatch)
 
 
 def test_the_figure_is_drawn_without_runs_too(tmp_path: Path) -> None:
