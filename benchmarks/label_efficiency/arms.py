@@ -59,7 +59,8 @@ class Arm:
     def name(self) -> str:
         """As results call it, e.g. "online-uniform-k2-nudge0.05" or "direct-kl4-lag2"."""
         if self.is_direct:
-            return f"direct-kl{self.kl_target:g}{self._how_drawn}"
+            held = "free" if self.kl_target is None else f"kl{self.kl_target:g}"
+            return f"direct-{held}{self._how_drawn}"
         rest = (f"-nudge{self.nudge:g}" if self.nudge else "") + ("-free" if self.is_free else "")
         if self.mark_share:
             rest += f"-marks{self.mark_coefficient:g}"
@@ -109,17 +110,19 @@ AFFORDED = Arm(mode="fixed", is_direct=True, kl_target=16.0)
 LAGS = (0, 1, 2, 4, 8, None)
 NOISES = (0.25, 0.5, 1.0)
 STALE = {
-    (objective, lag): Arm(
+    (objective, lag, is_free): Arm(
         mode="fixed",
         is_direct=True,
-        kl_target=8.0,
+        is_free=is_free,
+        kl_target=None if is_free else 8.0,
         objective=objective,
         drawn=Drawn(lag=lag),
     )
     for objective in ("decoupled", "naive")
     for lag in LAGS
+    for is_free in (False, True)
 }
-"""Direct arms by objective and lag."""
+"""Direct arms by objective, lag, and whether hardly any KL is paid."""
 MISMATCHED = {
     (is_weighed, noise): Arm(
         mode="fixed",

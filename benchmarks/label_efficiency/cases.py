@@ -62,6 +62,11 @@ class Case:
         return EVERY[self.arm]
 
     @property
+    def is_free(self) -> bool:
+        """Whether its KL was held nowhere."""
+        return self._arm.is_free
+
+    @property
     def is_kept(self) -> bool:
         """Whether there is a result of it."""
         return self.key in RESULTS
@@ -148,9 +153,13 @@ def offer_before(parser: argparse.ArgumentParser) -> None:
 
 
 def in_a_cell(cases: Sequence[Case]) -> str:
-    """Return runs, one a seed, as a table says them: gold and KL at the end; gold at the target."""
+    """Return runs, one a seed, as a table says them: gold and KL at the end; gold at the target.
+
+    Free ones have no target.
+    """
     kl = fmean(case.result["kl"] for case in cases)
-    return f"{with_error([case.gold for case in cases])} at KL {kl:.1f}; {at_target(cases)}"
+    end = f"{with_error([case.gold for case in cases])} at KL {kl:.1f}"
+    return end if any(case.is_free for case in cases) else f"{end}; {at_target(cases)}"
 
 
 def at_target(cases: Sequence[Case]) -> str:

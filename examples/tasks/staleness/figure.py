@@ -26,7 +26,6 @@ def draw(panels: Mapping[str, Mapping[str, Mapping[str, Sequence[Case]]]], path:
         1,
         len(panels),
         figsize=(6 * len(panels), 4.5),
-        sharey=True,
         squeeze=False,
         layout="constrained",
     )

@@ -17,7 +17,7 @@ from benchmarks.label_efficiency.direct import DirectRun
 from benchmarks.label_efficiency.sampling import Sampler
 from benchmarks.label_efficiency.world import GOLDS, PROMPT_TOKENS, World
 from cluster.config_file import load_config
-from examples.tasks.staleness.__main__ import lags_of, noises_of, table
+from examples.tasks.staleness.__main__ import free_lags_of, lags_of, noises_of, table
 from examples.tasks.staleness.figure import draw
 from protocol.messages import Prompt, Rollout
 from reward_service.pretrained import load_causal_model, load_tokenizer
@@ -103,13 +103,14 @@ def test_a_noisy_sampler_tells_what_it_drew_by_or_what_it_should_have(
 
 def test_every_way_is_an_arm_with_a_name_of_its_own() -> None:
     names = [arm.name for arm in (*STALE.values(), *MISMATCHED.values())]
-    assert len(set(names)) == len(names) == 2 * len(LAGS) + 2 * len(NOISES)
+    assert len(set(names)) == len(names) == 4 * len(LAGS) + 2 * len(NOISES)
     assert set(names) <= set(EVERY)
-    assert STALE["decoupled", 0] == EVERY["direct-kl8"], "a run of the style task, read here"
-    assert STALE["naive", None].name == "direct-kl8-naive-unbounded"
+    assert STALE["decoupled", 0, False] == EVERY["direct-kl8"], "a run of the style task, read here"
+    assert STALE["naive", None, False].name == "direct-kl8-naive-unbounded"
+    assert STALE["naive", None, True].name == "direct-free-naive-unbounded"
 
 
-@pytest.mark.parametrize("name", ["direct-kl8-naive-lag2", "direct-kl8-noise0.5-unweighed"])
+@pytest.mark.parametrize("name", ["direct-free-lag1", "direct-kl8-naive-lag2", "direct-kl8-noise0.5-unweighed"])
 def test_each_way_trains(
     policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -128,7 +129,7 @@ def test_tables_and_figure_are_of_what_was_kept(
 ) -> None:
     kept = KeptResults(tmp_path / "results.jsonl", cases.KEY)
     monkeypatch.setattr(cases, "RESULTS", kept)
-    panels = {"lag": lags_of([1, 2]), "noise": noises_of([1, 2])}
+    panels = {"lag": lags_of([1, 2]), "free": free_lags_of([1, 2]), "noise": noises_of([1, 2])}
     for lines in panels.values():
         for line in lines.values():
             for each in (case for ways in line.values() for case in ways):
@@ -139,6 +140,8 @@ def test_tables_and_figure_are_of_what_was_kept(
     naive = "+0.50 ± 0.50 at KL 8.0; -0.50 ± 0.50 (4)"
     assert rows[2] == f"| 0 | {decoupled} | {naive} |"
     assert rows[-1].startswith("| ∞ | +1.50")
+    free = "+1.50 ± 0.50 at KL 8.0 | +0.50 ± 0.50 at KL 8.0"
+    assert table(panels["free"], "lag").splitlines()[2] == f"| 0 | {free} |"
     assert table(panels["noise"], "σ").splitlines()[2].startswith("| 0 | +1.50")
     draw(panels, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
