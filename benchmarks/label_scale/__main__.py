@@ -3,10 +3,10 @@
     python -m benchmarks.label_scale --labels 1000 10000 100000
 
 Ledgers are made: 50 labelers, K = 4 responses of 75 tokens, a reward version every 16 labels, of
-which 20 are refits, a policy version with each. Each size is measured in a process of its
-own, on the label queue and SQLite themselves, without HTTP: what Serve adds is the same at any
-size (`label_intake`). "Longest block" is the longest time that the queue's event loop ran nothing
-else, while fifty labelers label, the owner's page asks, and the reward learns by one update after
+which 20 are refits, a policy version with each. Each size is measured in a process of its own, on
+the label queue and the database themselves, without HTTP: what that adds is the same at any size
+(`label_intake`). "Longest block" is the longest time that the queue's event loop ran nothing else,
+while fifty labelers label, the owner's page asks, and the reward learns by one update after
 another, of which "fits" tells how many there were; "of CPU" is the most CPU time that the loop's
 thread took meanwhile, which other work on the machine does not lengthen. All that is watched from
 the second update on: whoever weighs labelers has read by then what they are judged by. "Start" is
@@ -17,6 +17,8 @@ so. As many labels are asked for as in a run: l(n) follows those that came.
     python -m benchmarks.label_scale --starts --labels 100000 1000000
 
 measures the starts alone. `--keep FOLDER` makes each ledger once, there, and measures copies.
+`--postgres` has the ledgers on a PostgreSQL server of the benchmark's own, reached by a socket,
+with Debian's settings of what is on disk when a commit returns.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import tempfile
 import time
 from bisect import bisect_left
 from collections.abc import Awaitable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -51,6 +54,7 @@ from label_queue.config import LabelsConfig, WarmConfig
 from label_queue.fitting.weighing_process import WeighingProcess
 from label_queue.labeling.submissions import LabelSubmission
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace, place_of
 from label_queue.percentile import percentile
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
@@ -59,6 +63,7 @@ from protocol.errors import QueueClosed
 from protocol.fits import RewardVersion
 from tests.support.labels import make_drafts
 from tests.support.messages import make_policy
+from tests.support.postgres_server import MISSING, find_binaries, postgres_server
 
 LABELLED = 4_000
 """Labels given while latencies are measured."""
@@ -144,7 +149,7 @@ async def own(queue: LabelQueue, seconds: list[float]) -> None:
 def config_of(num_labels: int) -> LabelsConfig:
     """Return the settings of a run that goes on with so many labels."""
     return LabelsConfig(
-        total=4 * num_labels,
+        total=4 * (num_labels + LABELLED),
         initial=9 * num_labels // 10,  # the last refit of the ledger has passed it
         refits=1,
         ahead=64,
@@ -152,51 +157,51 @@ def config_of(num_labels: int) -> LabelsConfig:
     )
 
 
-def started(path: Path, num_labels: int, snapshot: Path | None) -> tuple[LabelQueue, float]:
+def started(place: LedgerPlace, num_labels: int, snapshot: Path | None) -> tuple[LabelQueue, float]:
     """Start the queue; return it, and the seconds of CPU that this took."""
     config = config_of(num_labels)
     schedule = LabelSchedule.of(config, num_episodes=EPISODES, mode="online")
     before = time.process_time()
     queue = LabelQueue(
-        SqlLedger.open(path, RUN_ID),
+        SqlLedger.open(place, RUN_ID),
         config,
         schedule,
         run_id=RUN_ID,
         seed=1,
         settle=gc.freeze,
         snapshot=snapshot,
-        weigher=WeighingProcess(path),
+        weigher=WeighingProcess(place),
     )
     policies = queue.state.policies.values()
     queue.take_in((), [(each.version, each.created_at + 1.0) for each in policies])
     return queue, time.process_time() - before
 
 
-async def time_start(path: Path, num_labels: int, snapshot: Path | None) -> None:
+async def time_start(place: LedgerPlace, num_labels: int, snapshot: Path | None) -> None:
     """Print what one start takes: seconds of CPU and MiB."""
     process = psutil.Process()
     empty = process.memory_info().rss
-    queue, start_s = started(path, num_labels, snapshot)
+    queue, start_s = started(place, num_labels, snapshot)
     assert snapshot is None or queue.num_kept == num_labels, "the snapshot was of no use"
     mib = (process.memory_info().rss - empty) / 2**20
     click.echo(f"{start_s:.1f} {mib:.0f}")
     await queue.close()
 
 
-def write_snapshot(path: Path, num_labels: int, snapshot: Path) -> None:
+def write_snapshot(place: LedgerPlace, num_labels: int, snapshot: Path) -> None:
     """Have the folds written down, as the queue has it done."""
     order = Order.of(
-        path, config_of(num_labels), episodes=EPISODES, mode="online", snapshot=snapshot
+        place, config_of(num_labels), episodes=EPISODES, mode="online", snapshot=snapshot
     )
     command = [sys.executable, "-m", "label_queue.snapshot.writer"]
     run_program(command, content=order.model_dump_json().encode())
 
 
-async def measure(path: Path, num_labels: int, snapshot: Path) -> None:
+async def measure(place: LedgerPlace, num_labels: int, snapshot: Path) -> None:
     """Print one size's row."""
     process = psutil.Process()
     empty = process.memory_info().rss
-    queue, start_s = started(path, num_labels, snapshot)
+    queue, start_s = started(place, num_labels, snapshot)
     for name in LABELERS:
         await queue.owner.add_labeler(name)
     first: list[float] = []
@@ -243,14 +248,16 @@ def main() -> None:
     parser.add_argument("--labels", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--starts", action="store_true", help="measure the starts alone")
     parser.add_argument("--keep", type=Path, help="folder of ledgers: made where they lack there")
-    parser.add_argument("--ledger", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--postgres", action="store_true", help="measure PostgreSQL, not SQLite")
+    parser.add_argument("--ledger", help=argparse.SUPPRESS)
     parser.add_argument("--snapshot", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.postgres and given.keep is not None:
+        parser.error("--keep keeps files: leave it out with --postgres")
     if given.ledger is not None:
-        if given.starts:
-            asyncio.run(time_start(given.ledger, given.labels[0], given.snapshot))
-        else:
-            asyncio.run(measure(given.ledger, given.labels[0], given.snapshot))
+        part = time_start if given.starts else measure
+        place = place_of(given.ledger, "--ledger")
+        asyncio.run(part(place, given.labels[0], given.snapshot))
         return
     click.echo(
         "| labels | start, s | memory, MiB | with a snapshot, s | memory, MiB | the snapshot, MiB |"
@@ -260,28 +267,48 @@ def main() -> None:
         "| first overview, s | preview, s | exclusion, s | longest block, ms | of CPU, ms | fits |"
     )
     for num_labels in given.labels:
-        with tempfile.TemporaryDirectory() as folder:
-            path, snapshot = Path(folder) / "ledger.sqlite", Path(folder) / "ledger.folds"
-            if given.keep is None:
-                make_ledger(path, num_labels)
-            else:
-                shutil.copyfile(kept_ledger(given.keep, num_labels), path)
-            anew = _run(num_labels, path, "--starts").split()
-            write_snapshot(path, num_labels, snapshot)
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:
+            snapshot = Path(folder) / "ledger.folds"
+            place = (
+                _on_postgres(servers, num_labels)
+                if given.postgres
+                else _in_a_file(Path(folder) / "ledger.sqlite", given.keep, num_labels)
+            )
+            anew = _run(num_labels, place, "--starts").split()
+            write_snapshot(place, num_labels, snapshot)
             row = f"| {num_labels:,} | {anew[0]} | {anew[1]} | "
             if given.starts:
-                again = _run(num_labels, path, "--starts", "--snapshot", str(snapshot)).split()
+                again = _run(num_labels, place, "--starts", "--snapshot", str(snapshot)).split()
                 size = snapshot.stat().st_size / 2**20
                 click.echo(f"{row}{again[0]} | {again[1]} | {size:.0f} |")
             else:
-                click.echo(row + _run(num_labels, path, "--snapshot", str(snapshot)))
+                click.echo(row + _run(num_labels, place, "--snapshot", str(snapshot)))
 
 
-def _run(num_labels: int, path: Path, *options: str) -> str:
+def _in_a_file(path: Path, kept_in: Path | None, num_labels: int) -> LedgerPlace:
+    """Make a ledger in a file, or copy one that is kept."""
+    if kept_in is None:
+        make_ledger(path, num_labels)
+    else:
+        shutil.copyfile(kept_ledger(kept_in, num_labels), path)
+    return path
+
+
+def _on_postgres(servers: ExitStack, num_labels: int) -> LedgerPlace:
+    """Make a ledger on a server that ends with the stack."""
+    binaries = find_binaries()
+    if binaries is None:
+        raise click.ClickException(MISSING)
+    url = servers.enter_context(postgres_server(binaries)).url()
+    make_ledger(url, num_labels)
+    return url
+
+
+def _run(num_labels: int, place: LedgerPlace, *options: str) -> str:
     """Return the last line that a process of its own prints: a log may come before."""
     command = [sys.executable, "-m", "benchmarks.label_scale", "--labels", str(num_labels)]
     done = run_program(
-        [*command, "--ledger", str(path), *options], stdout=subprocess.PIPE, text=True
+        [*command, "--ledger", str(place), *options], stdout=subprocess.PIPE, text=True
     )
     return str(done.stdout).strip().splitlines()[-1]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
+from label_queue.ledger_place import LedgerPlace
 from protocol.labels import ComparisonQuery, PolicyProvenance
 from tests.support.labels import make_assignment, make_event, make_query, make_reward
 
@@ -80,9 +81,9 @@ def records(num_labels: int) -> Iterator[Record]:
             )
 
 
-def make_ledger(path: Path, num_labels: int) -> None:
+def make_ledger(place: LedgerPlace, num_labels: int) -> None:
     """Write the ledger of a run with so many labels."""
-    ledger, some = SqlLedger.open(path, RUN_ID), []
+    ledger, some = SqlLedger.open(place, RUN_ID), []
     for record in records(num_labels):
         some.append(record)
         if len(some) == WRITTEN_AT_ONCE:
