@@ -5,7 +5,7 @@
     python -m benchmarks.demo_runs --folders runs/demo-1 runs/demo-2
 
 Each run is kept under `runs/results/`; one that is there already is read, not run again. Runs that
-were made otherwise are read by `--folders`. The table is Markdown, as in docs/results.md.
+were made otherwise are read by `--folders`. The table is Markdown, as in docs/results/demo.md.
 """
 
 from __future__ import annotations

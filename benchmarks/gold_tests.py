@@ -3,7 +3,7 @@
     python -m benchmarks.gold_tests
     python -m benchmarks.gold_tests --good-run-length 5000 --fair-run-length 500
 
-The tables are Markdown, as in docs/results.md. Takes a second; nothing is simulated.
+The tables are Markdown, as in docs/results/labelers.md. Takes a second; nothing is simulated.
 """
 
 from __future__ import annotations

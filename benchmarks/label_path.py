@@ -5,7 +5,7 @@
 Medians over the updates of the reward, in seconds: from a label to the last that came before its
 update began; from that one to the update, time in which nothing was done for either; the update;
 the swap, until the label queue has noted the version; and from there to the first policy that was
-trained on it. The table is Markdown, as in docs/results.md.
+trained on it. The table is Markdown, as in docs/results/demo.md.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ class QualityConfig(Settings):
     """Share of right gold answers of a labeler who is not good and is to be kept all the same."""
     fair_run_length: RunLength = 2_000
     """Gold answers between two false alarms of the CUSUM, on average and at least, for a labeler of
-    `fair_accuracy`. Its threshold h is the lowest that holds both run lengths; docs/results.md says
-    what that costs in delay."""
+    `fair_accuracy`. Its threshold h is the lowest that holds both run lengths; what that costs in
+    delay is in docs/results/labelers.md."""
     ask_owner_from: Fraction = 0.2
     """Share of all labels so far from which on a labeler against whom the CUSUM speaks is not
     suspended, but in question: their labels since the drift began are held, they go on labelling,

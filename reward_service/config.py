@@ -91,7 +91,7 @@ class RewardModelConfig(Settings):
     pooling: Literal["last", "mean"] = "last"
     """What the heads see of a text: the trunk's hidden state on its last token (Ziegler et al.
     2019), or the mean over all its tokens, from which a small trunk learns with fewer labels. [own,
-    measured in docs/results.md]"""
+    measured in docs/results/demo.md]"""
     combine: CombineRule = "mean"
     """"mean" (Christiano et al. 2017), or the conservative "min" and "mean_minus_variance"
     (Coste et al. 2023)."""

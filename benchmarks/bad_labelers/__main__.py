@@ -8,8 +8,8 @@ In a session nobody is stopped, so that all ways to treat its labels can be comp
 been, and when, the ledger says. With `--stopped` there are sessions that stop the bad, too.
 
 Each seed is kept under `runs/bad-labelers/`; what is there already is read, not run again. The
-tables are Markdown, as in docs/results.md. A seed of detection takes about half a minute of one
-core, and one of fits about a minute.
+tables are Markdown, as in docs/results/labelers.md. A seed of detection takes about half a minute
+of one core, and one of fits about a minute.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ What runs is a copy of the newest commit, so that a series of hours is of one co
 edited meanwhile; the runs lie under `runs/guard-injections/COMMIT/`. Each result is a line of
 `results/COMMIT.jsonl` beside this file; what is there already is read, not run again, so that an
 interrupted series goes on, on another machine too; `--commit` goes on with that of an older one.
-The table is Markdown, as in docs/results.md. A run of the demo takes about ten minutes of two
-cores; `--quick` is one injection in a run of a few steps, whose result stays beside its run.
+The table is Markdown, as in docs/results/faults.md. A run of the demo takes about ten minutes of
+two cores; `--quick` is one injection in a run of a few steps, whose result stays beside its run.
 """
 
 from __future__ import annotations

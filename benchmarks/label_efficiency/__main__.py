@@ -6,8 +6,8 @@
 Each run is a process of its own on one thread, and its result a line of `results.jsonl` beside this
 file; what is there of the same recipe is read, not run again, so that a series of hours can be
 interrupted, and go on elsewhere. What is compared is gold while the KL was at its target; a second
-table has where the policies ended. The tables are Markdown, as in docs/results.md; the figure lies
-under `runs/label-efficiency/`.
+table has where the policies ended. The tables are Markdown, as in docs/fewer_labels.md; the figure
+lies under `runs/label-efficiency/`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A learner's memory on a GPU: the table of docs/results.md, and what the plan says of its rows."""
+"""A learner's memory on a GPU: the table of docs/results/gpus.md, and what the plan says of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cluster.planning.models import MetaModels
 from cluster.planning.needs import MIB
 from cluster.planning.trained import CONTEXT, learner_ranks
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results.md"
+RESULTS = Path(__file__).parents[2] / "docs" / "results" / "gpus.md"
 HEADING = "| weights | type | `gradient_checkpointing` | needed, MiB | peak, MiB |"
 SHAPES = {
     "17 M": {"vocab_size": 131_072, "n_embd": 128, "n_layer": 2, "n_head": 2},

@@ -1,4 +1,4 @@
-"""The plan against what was measured on a GPU: the table of docs/results.md, row by row."""
+"""The plan against what was measured on a GPU: the table of docs/results/gpus.md, row by row."""
 
 from __future__ import annotations
 
