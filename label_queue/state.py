@@ -106,9 +106,6 @@ class LabelState:
         self.gold = GoldBook(self.board.queries, self.history.standings.gold)
         self.learned = LearnedLabels(config.quality)
         """Which labels each reward version learned."""
-        self.figures = LabelFigures(
-            self.board, self.history, self._present, self.learned, config.quality
-        )
         self.cord = RELEASED
         self._cord_events: set[str] = set()
         self._total = schedule.total
@@ -117,6 +114,9 @@ class LabelState:
         only where the ledger does not say what they learned."""
         self.policies: dict[int, PolicyProvenance] = {}
         """Policy versions that the label queue was told of, by version, rising."""
+        self.figures = LabelFigures(
+            self.board, self.history, self.policies, self._present, self.learned, config.quality
+        )
         self.policy_version = 0
         """The newest of them; 0 is ρ."""
         self.reward_version = 0

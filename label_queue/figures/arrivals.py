@@ -80,8 +80,11 @@ class Arrivals:
             self._sampled[version] = at
             self._told.append(version)
 
-    def grow(self, view: LedgerView, learned: LearnedLabels) -> None:
-        """Take in what was told, and what the ledger has grown by since the last call."""
+    def grow(self, view: LedgerView, learned: LearnedLabels) -> bool:
+        """Take in what was told, and what the ledger has grown by since the last call.
+
+        Returns whether anything arrived, or arrived earlier.
+        """
         moved = self._moved(view)
         if moved:
             memories = learned.seqs_by_reward(view)
@@ -93,6 +96,7 @@ class Arrivals:
                 for seq in sorted(arriving - came):
                     self._arrive(seq, at, view.columns)
                 came |= arriving
+        return bool(moved)
 
     def _arriving(self, reward: int, at: float, memories: Memories[int]) -> Set[int]:
         """Return what a reward version has learned, without what is known to have come before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from statistics import median
 
 from label_queue.figures.agreement import nominal_alpha
@@ -26,7 +27,7 @@ from label_queue.percentile import percentile
 from label_queue.quality.gold import gold_accuracy
 from label_queue.quality.preference import stated_best
 from label_queue.quality_config import QualityConfig
-from protocol.labels import AnswerEvent, Submitted
+from protocol.labels import AnswerEvent, PolicyProvenance, Submitted
 
 RECENT = 500
 """Labels or queries that a moving figure looks back on."""
@@ -39,12 +40,17 @@ class LabelFigures:
         self,
         board: QueryBoard,
         history: LabelHistory,
+        policies: dict[int, PolicyProvenance],
         view: Callable[[], LedgerView],
         learned: LearnedLabels,
         config: QualityConfig,
     ) -> None:
-        """Take what is measured; `view` returns what the ledger holds now."""
+        """Take what is measured; `view` returns what the ledger holds now.
+
+        `policies` are by version, rising; later ones are seen.
+        """
         self._board = board
+        self._policies = policies
         self._history = history
         self._view = view
         self._online = OnlineFold(board.queries, learned, config)
@@ -85,11 +91,16 @@ class LabelFigures:
         return self._validation.votes(last, self.left_behind())
 
     def left_behind(self) -> frozenset[int]:
-        """Return the policy versions that rollbacks left behind; found anew with a new version."""
-        policies = self._view().policies
-        if len(policies) != self._num_policies:
-            self._left_behind = left_behind(policies)
-            self._num_policies = len(policies)
+        """Return the policy versions that rollbacks left behind.
+
+        They are found anew with a new version, once there was a rollback.
+        """
+        policies = self._policies.values()
+        if num_new := len(policies) - self._num_policies:
+            new = islice(reversed(policies), num_new)
+            if self._left_behind or any(each.restored_from is not None for each in new):
+                self._left_behind = left_behind(policies)
+            self._num_policies += num_new
         return self._left_behind
 
     def winrate(self, last: int | None = None) -> WinRate:
@@ -179,7 +190,7 @@ class LabelFigures:
             "policy/winrate_vs_reference": self._validation.win_share(),
             "policy/winrate_recent": win_share(self.votes_on_now(WINDOW)),
         }
-        online = self._online.summary()
+        online = self._online.summary
         judged = self.judged(WINDOW)
         row |= {
             "policy/winrate_judges": judged.by_judges.rate,

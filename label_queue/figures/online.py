@@ -20,6 +20,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import accumulate, islice, takewhile
+from typing import Self
 
 from label_queue.figures.arrivals import Arrivals, Latency
 from label_queue.folds.lineage import Lines, Memories, newest_until
@@ -64,9 +65,18 @@ class Online:
 class OnlineSummary:
     """How online a run was so far, in figures; None where there is nothing yet to say it from."""
 
-    coverage_median: float | None
-    latency_p50_s: float | None
-    latency_p95_s: float | None
+    coverage_median: float | None = None
+    latency_p50_s: float | None = None
+    latency_p95_s: float | None = None
+
+    @classmethod
+    def of(cls, shares: array[float], seconds: array[float]) -> Self:
+        """Return the figures of coverage and latencies; with very many it takes a while."""
+        return cls(
+            coverage_median=percentile(shares, 0.50) if shares else None,
+            latency_p50_s=percentile(seconds, 0.50) if seconds else None,
+            latency_p95_s=percentile(seconds, 0.95) if seconds else None,
+        )
 
 
 @kept("_past", "_overlap", "_num_queries", "_num_events", "_covered", "_made_at", "_shares")
@@ -94,6 +104,8 @@ class OnlineFold:
         self._made_at, self._shares = array("d"), array("d")
         self._lines = Lines()
         self._arrivals = Arrivals(self._lines)
+        self.summary = OnlineSummary()
+        """All of it in figures, as of the last call that grew."""
 
     def first_sampled(self, version: int, at: float) -> None:
         """Note when the first response of a policy version came, Unix seconds. In any thread."""
@@ -118,15 +130,6 @@ class OnlineFold:
             num_waiting=sum(not self._arrivals.has(row) for row in present),
         )
 
-    def summary(self) -> OnlineSummary:
-        """Return the same in figures, as of the last call that grew, without going through all."""
-        shares, seconds = self._shares, self._arrivals.seconds
-        return OnlineSummary(
-            coverage_median=percentile(shares, 0.50) if shares else None,
-            latency_p50_s=percentile(seconds, 0.50) if seconds else None,
-            latency_p95_s=percentile(seconds, 0.95) if seconds else None,
-        )
-
     def shares(self) -> tuple[float, ...]:
         """Return the coverage of each query that has one, as of the last call that grew."""
         return tuple(self._shares)
@@ -135,7 +138,9 @@ class OnlineFold:
         """Measure what it has grown by since the last call; in any thread, one at a time."""
         if new := self._new_queries(view):
             self._cover(new, view)
-        self._arrivals.grow(view, self._learned)
+        # After a start from a snapshot there is something to say before anything is new.
+        if self._arrivals.grow(view, self._learned) or new or self.summary == OnlineSummary():
+            self.summary = OnlineSummary.of(self._shares, self._arrivals.seconds)
 
     def _cover(self, new: Sequence[_Asked], view: LedgerView) -> None:
         """Measure the coverage of queries."""

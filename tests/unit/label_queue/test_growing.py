@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 
+from label_queue.figures import online
 from label_queue.fitting.retraining import make_request
 from label_queue.folds.dataset import exclusions, exclusions_sha256
 from label_queue.folds.event_log import EventLog
+from label_queue.percentile import percentile
 from label_queue.queue import LabelQueue
 from protocol.fits import DatasetRules, FitRequest, RewardVersion
 from protocol.labels import LabelEvent
@@ -63,6 +65,19 @@ async def test_nobody_goes_through_all_labels_on_the_event_loop(
     await labelled.owner.preview_exclusion("ann", 0)
     await labelled.owner.exclude("ann", 0, "asleep")
     assert (await labelled.policy_loop.next_refit()).is_forced
+
+
+async def test_percentiles_over_the_whole_run_are_not_taken_on_the_event_loop(
+    labelled: LabelQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken(values: Sequence[float], share: float) -> float:
+        assert threading.current_thread() is not LOOP, "over all of it, on the event loop"
+        return percentile(values, share)
+
+    monkeypatch.setattr(online, "percentile", taken)
+    stats = await labelled.policy_loop.online_stats()
+    assert stats["online/label_to_policy_latency_p50"] == 1_000.0
+    assert (await labelled.owner.overview()).progress.label_to_policy_p50_s == 1_000.0
 
 
 async def test_a_fit_is_of_the_training_set_as_the_ledger_has_it(

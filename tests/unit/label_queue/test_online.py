@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from label_queue.figures.online import Online, shown_version
-from label_queue.folds.lineage import newest_until
+from label_queue.folds.lineage import left_behind, newest_until
 from label_queue.folds.view import LearnedLabels
 from label_queue.oversight.trace import Trace
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
-from protocol.labels import ComparisonQuery
+from protocol.labels import ComparisonQuery, PolicyProvenance
 from tests.support.hand_made_run import COVERAGE, FIRST_SAMPLES, LATENCIES, NUM_WAITING, fill
 from tests.support.labels import ManualClock, make_config, make_event, make_provenance, make_query
 from tests.support.memory_ledger import MemoryLedger
@@ -118,6 +118,16 @@ def test_what_a_rollback_leaves_behind_did_not_arrive_with_what_it_made() -> Non
     state.figures.first_sampled(4, 500.0)
     assert seconds(state.figures.online()) == {1: 400.0, 3: 380.0}
     assert state.figures.online().num_waiting == 3  # 5, 9 and 19
+
+
+def test_what_rollbacks_leave_behind_is_told_as_versions_come() -> None:
+    state, policies = new_state(), list[PolicyProvenance]()
+    for version, restored_from in enumerate((None, None, None, 1, None, 4, 2, None)):
+        made = make_provenance(version, restored_from=restored_from)
+        policies.append(made)
+        state.apply(made)
+        assert state.figures.left_behind() == left_behind(policies)
+    assert state.figures.left_behind() == {3, 4, 5}
 
 
 def test_a_revised_label_has_the_latency_of_what_was_learned_first() -> None:
