@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
-import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import psutil
 import pytest
 
 from cluster.run_folder import RunFolder
@@ -28,48 +25,19 @@ from label_queue.schedule import LabelSchedule
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from protocol.remote import Remote, spawn
 from tests.support.beside import events_written
-from tests.support.fronted import make_run
+from tests.support.fronted import front_process, make_run
 from tests.support.label_queue_contract import fill
 from tests.support.labels import make_config
 from tests.support.page_server import serve_people
 from tests.support.patience import PATIENCE_S
 from tests.support.ports import HOST, free_port
 from tests.support.proxies import COMMANDS, NAME, Place, found, proxy
-from tests.support.run_process import andon
 from tests.unit.label_queue.labeling import answer_orders
 
 CONFIG = make_config(total=120, initial=100, ahead=10, refits=2, max_order=200)
 NUM_LABELS = 110
 """How many a run takes before it waits for a refit."""
 POLL_S = 0.05
-
-
-class FrontProcess:
-    """`andon front`, and where it listens."""
-
-    def __init__(self, *options: str) -> None:
-        self.process = psutil.Popen(andon("front", *options), stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline()
-        heard = re.fullmatch(r"runs are listed at (https?://.*:\d+)/\n", line)
-        assert heard, line
-        self.url = heard[1]
-
-    def end(self) -> int:
-        """End it as a service is ended; return its exit status. May be called twice."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        status: int = self.process.wait(PATIENCE_S)
-        self.process.stdout.close()
-        return status
-
-
-@contextmanager
-def front_process(*options: str) -> Iterator[FrontProcess]:
-    front = FrontProcess(*options)
-    try:
-        yield front
-    finally:
-        front.end()
 
 
 @dataclass(kw_only=True)

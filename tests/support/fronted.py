@@ -1,10 +1,12 @@
-"""Runs' folders as a front reads them, and servers of any application on loopback."""
+"""A front, in the test or as a process, and folders of runs as it reads them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import re
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,6 +19,7 @@ from cluster.front.places import Places
 from cluster.run_folder import RunFolder
 from label_queue.intake.server import FaceServer, listen
 from tests.support.patience import PATIENCE_S
+from tests.support.run_process import andon
 
 
 def make_run(root: Path, name: str, **state: object) -> RunFolder:
@@ -67,3 +70,31 @@ async def fronted(
     ):
         yield client
     await forwarder.close()
+
+
+class FrontProcess:
+    """`andon front`, and where it listens."""
+
+    def __init__(self, *options: str) -> None:
+        self.process = psutil.Popen(andon("front", *options), stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        heard = re.fullmatch(r"runs are listed at (https?://.*:\d+)/\n", line)
+        assert heard, line
+        self.url = heard[1]
+
+    def end(self) -> int:
+        """End it as a service is ended; return its exit status. May be called twice."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        status: int = self.process.wait(PATIENCE_S)
+        self.process.stdout.close()
+        return status
+
+
+@contextmanager
+def front_process(*options: str) -> Iterator[FrontProcess]:
+    front = FrontProcess(*options)
+    try:
+        yield front
+    finally:
+        front.end()
