@@ -139,6 +139,11 @@ class RaySession:
             self._serving.result()
 
     @property
+    def is_on_a_cluster(self) -> bool:
+        """Whether it joins a Ray cluster that was there before."""
+        return self._address is not None
+
+    @property
     def url(self) -> str:
         """Address of the labelling face, on this machine."""
         return url_of(self._config.own_host, self.own_port)
