@@ -7,6 +7,7 @@ import click
 from cluster.commands.alone import fit_reward, train
 from cluster.commands.dashboard import dashboard
 from cluster.commands.example import example
+from cluster.commands.front import front
 from cluster.commands.gold import gold
 from cluster.commands.labels import export, import_labels, trace
 from cluster.commands.line import cord, rollback
@@ -32,7 +33,7 @@ for command in (
     *(demo, example, run, resume, status, inspect, stop, report, dashboard, replay),
     *(fit_reward, train),
     *(doctor, plan),
-    *(label, labelers, gold),
+    *(label, labelers, gold, front),
     *(cord, rollback),
     *(trace, export, import_labels),
 ):

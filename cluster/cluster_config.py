@@ -42,7 +42,8 @@ class ClusterConfig(Settings):
     `andon status` says which. On a Ray cluster it is that of the one Serve that its runs share."""
     public_url: PublicUrl | None = None
     """Address at which people find the pages, behind a proxy with TLS, with a path or without:
-    "https://label.example.org/run-a"; see docs/public_address.md. With it the reward's face asks
+    "https://label.example.org/run-a"; see docs/public_address.md. For {run} in its path each run
+    puts its own id, so that runs share an address (`andon front`). With it the reward's face asks
     for a token. None: the pages are found at loopback alone."""
     trusted_proxies: tuple[ProxyAddress, ...] = LOOPBACK_PROXIES
     """Addresses of proxies that are believed on how a request came; by default this machine's."""

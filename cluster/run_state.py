@@ -53,6 +53,8 @@ class RunState(_Part):
     host: str | None = None
     url: str | None = None
     """Address of the labelling face on this machine, once it is up."""
+    pages_url: str | None = None
+    """Address at which people are told to find the pages."""
     reward_url: str | None = None
     """Address of the reward's face on this machine."""
     started_at: float | None = None

@@ -162,7 +162,14 @@ def asks_for_gpus(run: RunConfig) -> bool:
 
 
 def gpu_sizes() -> list[int]:
-    """Return the memory of each GPU that may be used here.
+    """Return the memory of each GPU that may be used here; see `installed_gpu_sizes`."""
+    sizes = installed_gpu_sizes()
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return sizes if shown is None or not sizes else list(_shown(sizes, shown))
+
+
+def installed_gpu_sizes() -> list[int]:
+    """Return the memory of each GPU of this machine, whoever may use it.
 
     The driver is asked, so that no context is made on one; nothing where there is none, or it does
     not answer in numbers.
@@ -173,9 +180,7 @@ def gpu_sizes() -> list[int]:
         answer = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, check=True, timeout=30)
     except subprocess.SubprocessError:
         return []
-    sizes = [int(line) * MIB for line in answer.stdout.split() if line.isdecimal()]
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return sizes if shown is None or not sizes else list(_shown(sizes, shown))
+    return [int(line) * MIB for line in answer.stdout.split() if line.isdecimal()]
 
 
 def _shown(sizes: Sequence[int], names: str) -> Iterator[int]:

@@ -36,6 +36,8 @@ class Process:
     """Memory where it computes; of an engine on several devices, on each of them."""
     host: int = 0
     """Memory of the host beside that."""
+    offloaded: int = 0
+    """What of `host` an optimizer keeps there, counted from shapes alone."""
     shared: int = 0
     """Shared memory or object store that it fills."""
     side: Side | None = None
@@ -50,6 +52,11 @@ class Process:
     def certain(self) -> int:
         """Bytes where it computes that it cannot do without."""
         return sum(size for kind, size in self.model.items() if kind in CERTAIN)
+
+    @property
+    def certain_of_host(self) -> int:
+        """Bytes of the host's memory that it cannot do without, shared memory left out."""
+        return self.offloaded + (0 if self.gpus else self.certain)
 
     @property
     def resting(self) -> int:

@@ -89,6 +89,7 @@ def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> lis
             gpus=gpus,
             model=model if rank else more(model, copies=device_copies(run, models)),
             host=host if rank else max(host, own + host_copies(run, models)),
+            offloaded=states.offloaded,
             shared=0 if rank else shared_copies(run, models),
             side="learner" if in_turns else None,
         )
@@ -188,6 +189,7 @@ def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int)
             gpus=gpus,
             model=more(_held(states, peak, config, gpus), copies=kept),
             host=host,
+            offloaded=2 * states.offloaded,
         )
         for rank in range(config.num_ranks)
     ]

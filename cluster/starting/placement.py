@@ -22,11 +22,12 @@ from cluster.run_folder import RunFolder
 from cluster.starting.engine_memory import beside_cache_bytes
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
 from cluster.starting.keeping import on_this_node
+from cluster.starting.node_rooms import NodeRooms, measured
 from cluster.starting.part_stops import PartStops
 from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.prompts import RunTexts, probe_of, read_texts
 from cluster.starting.publishers import publisher_maker
-from cluster.starting.ranks import RankGroup, on_bundle, place
+from cluster.starting.ranks import RankGroup, place
 from cluster.starting.remote import (
     REWARD_TRAINER,
     RemoteActor,
@@ -36,7 +37,7 @@ from cluster.starting.remote import (
 )
 from cluster.starting.resumption import recollect
 from cluster.starting.rollout_actors import RolloutActors
-from cluster.starting.seats import Seats, replica_options, reserve_policy, resources_of
+from cluster.starting.seats import Seats, replica_options, reserve_policy, reserve_trainer
 from cluster.starting.session import RaySession
 from cluster.starting.weight_path import check_one_gpu, transport_between
 from cluster.supervision.deadlines import started_within
@@ -97,6 +98,7 @@ class Placement:
         self._texts_given = texts
         self._reward = reward
         self._restarts = restarts
+        self._rooms = NodeRooms(config, measured if session.is_on_a_cluster else None)
         self._turns = Turns() if config.cluster.colocation == "turns" else None
         self._actor_ids = [f"rollout-{index}" for index in range(config.rollouts.num_actors)]
         self._stops = PartStops()
@@ -233,6 +235,7 @@ class Placement:
         of_ranks, of_actors = await reserve_policy(self._config, self._reserve)
         wanted = self._config.rollouts.weight_transport
         transport = transport_between(wanted, of_ranks.nodes[0], of_actors.nodes)
+        await self._rooms.seat_policy(of_ranks.nodes, of_actors.nodes, transport)
         if self._turns is not None:
             learner = await self._start_learner(pinned, of_ranks, transport)
             await learner.rest()
@@ -331,13 +334,13 @@ class Placement:
             check_given(bundle, self._policy_path, pays_marks=pays_marks)
             return GivenReward(await asyncio.to_thread(adopt, bundle, self._folder.rewards))
         config = self._config.reward_trainer
-        resources = resources_of(self._config, self._config.cluster.gpus_per_learner_rank)
-        group = await self._reserve(config.num_ranks, resources, "PACK", "reward trainer ranks")
+        seats = await reserve_trainer(self._config, self._reserve)
+        await self._rooms.seat_trainer(seats.nodes)
 
         def placed() -> RankGroup[RewardTrainerRank]:
             return RankGroup(
                 [
-                    spawn(RewardTrainerRank, REWARD_TRAINER, on_bundle(group, rank, resources))(
+                    spawn(RewardTrainerRank, REWARD_TRAINER, seats.options(rank))(
                         rank=rank,
                         policy_path=self._policy_path,
                         model=self._config.reward_model,

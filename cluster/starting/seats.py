@@ -65,6 +65,14 @@ async def reserve_policy(config: RunConfig, reserve: Reserve) -> tuple[Seats, Se
     )
 
 
+async def reserve_trainer(config: RunConfig, reserve: Reserve) -> Seats:
+    """Reserve places for the reward trainer's ranks."""
+    resources = resources_of(config, config.cluster.gpus_per_learner_rank)
+    ranks = config.reward_trainer.num_ranks
+    group = await reserve(ranks, resources, "PACK", "reward trainer ranks")
+    return Seats(group=group, resources=resources)
+
+
 def resources_of(config: RunConfig, gpus: float) -> dict[str, float]:
     """Return what Ray is asked for a process with so many GPUs."""
     resources = {"CPU": config.cluster.cpus_per_part}

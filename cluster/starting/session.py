@@ -36,7 +36,7 @@ from cluster.starting.serve_share import (
 from cluster.starting.undertaker import Undertaker
 from cluster.starting.unplaced import unplaced_in
 from cluster.supervision.deadlines import START_TIMEOUT_S
-from label_queue.intake.public_address import Site
+from label_queue.intake.public_address import Site, address_of_run
 from label_queue.intake.wide_face import WideFace
 from protocol.errors import DeploymentFailed, ResourceError
 from protocol.logs import logger_of
@@ -139,6 +139,11 @@ class RaySession:
             self._serving.result()
 
     @property
+    def is_on_a_cluster(self) -> bool:
+        """Whether it joins a Ray cluster that was there before."""
+        return self._address is not None
+
+    @property
     def url(self) -> str:
         """Address of the labelling face, on this machine."""
         return url_of(self._config.own_host, self.own_port)
@@ -164,7 +169,7 @@ class RaySession:
     @property
     def pages_url(self) -> str:
         """Address at which people are told to find the pages."""
-        return self._config.public_url or self.url
+        return self.site.public_url or self.url
 
     @property
     def metrics_url(self) -> str | None:
@@ -179,7 +184,7 @@ class RaySession:
         """Where the run's pages are found."""
         return Site(
             run_id=self.run_id,
-            public_url=self._config.public_url,
+            public_url=address_of_run(self._config.public_url, self.run_id),
             trusted_proxies=self._config.trusted_proxies,
             is_behind_tls=self._config.without_tls == "tls_is_in_front",
         )

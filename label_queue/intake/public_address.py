@@ -42,6 +42,8 @@ FORWARDING = (
 NOT_PUBLISHED = ("/docs", "/openapi.json")
 """Paths, with all below them, that do not exist at the public address: the API's own pages."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
+RUN = "{run}"
+"""Where this stands in the path of a configured address, each run puts its own id."""
 
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*")
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
@@ -162,9 +164,17 @@ def check_public_url(url: str) -> str:
         raise ValueError("leave the / at its end out: paths are put behind it")
     if parts.netloc != parts.netloc.lower() or not _HOST.fullmatch(host):
         raise ValueError("write its host as browsers send it: in small letters, others as xn--…")
-    if not _PREFIX.fullmatch(parts.path) or not url.isprintable():
-        raise ValueError("let its path be of letters, digits and . _ ~ - between single /")
+    if not _PREFIX.fullmatch(parts.path.replace(RUN, "run")) or not url.isprintable():
+        raise ValueError(
+            f"let its path be of letters, digits and . _ ~ - between single /, or {RUN} for the "
+            "run's id"
+        )
     return url
+
+
+def address_of_run(url: str | None, run_id: str) -> str | None:
+    """Return the address of one run's pages, of one that may be said for many."""
+    return None if url is None else url.replace(RUN, run_id)
 
 
 def check_http_host(host: str) -> str:

@@ -110,6 +110,10 @@ class FaceServer:
     async def stop(self) -> None:
         """Take no more requests, finish the answers under way, and end. May be called twice."""
         self._server.should_exit = True
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Return when it serves no more: by `stop`, or a signal where this is the main thread."""
         if self._serving is not None:
             await asyncio.wait({self._serving})
 

@@ -27,22 +27,27 @@ class Certificate:
     key: Path
     """Its private key, without a passphrase."""
 
-    def check(self) -> None:
+    def check(
+        self, names: tuple[str, str] = ("cluster.tls_certificate", "cluster.tls_key")
+    ) -> None:
         """Check that both can be read and belong together.
+
+        Args:
+            names: What the two are called where they were given.
 
         Raises:
             MissingError: One is not there.
             ResourceError: One may not be read.
             ConfigError: They are no certificate and key, or not of each other.
         """
-        for key, path in (("tls_certificate", self.chain), ("tls_key", self.key)):
+        for name, path in zip(names, (self.chain, self.key), strict=True):
             try:
                 path.read_bytes()
             except FileNotFoundError as error:
-                raise MissingError(f"cluster.{key} {path} is not there: name a PEM file") from error
+                raise MissingError(f"{name} {path} is not there: name a PEM file") from error
             except OSError as error:
                 raise ResourceError(
-                    f"cluster.{key} {path} cannot be read ({error.strerror}): name a PEM file that "
+                    f"{name} {path} cannot be read ({error.strerror}): name a PEM file that "
                     "this user may read"
                 ) from error
         try:
@@ -52,7 +57,7 @@ class Certificate:
         except (ssl.SSLError, ValueError) as error:
             why = error.reason if isinstance(error, ssl.SSLError) else str(error)
             raise ConfigError(
-                f"cluster.tls_certificate {self.chain} and cluster.tls_key {self.key} are no "
+                f"{names[0]} {self.chain} and {names[1]} {self.key} are no "
                 f"certificate and its key, as PEM ({why}): name both of the same certificate"
             ) from error
 

@@ -60,9 +60,10 @@ async def test_every_actor_is_told_where_its_device_is_shared(
 
     async def prepared() -> None: ...
 
+    alone: Any = SimpleNamespace(is_on_a_cluster=False)
     unused: Any = SimpleNamespace()
     parts = placement.Placement(
-        run, RunFolder(tmp_path / "run"), unused, tiny_model, prepared, None, unused, FoldersHere
+        run, RunFolder(tmp_path / "run"), alone, tiny_model, prepared, None, unused, FoldersHere
     )
     seats: Any = SimpleNamespace(options=lambda _: {})
     await parts._start_actors(seats, prepared())

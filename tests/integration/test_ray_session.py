@@ -202,6 +202,15 @@ def test_beyond_loopback_the_run_s_own_programs_have_a_port_that_is_nobody_else_
     assert not at_loopback.site.is_behind_tls
 
 
+def test_a_run_is_told_and_judged_by_the_path_that_is_its_own() -> None:
+    from cluster.starting.session import RaySession
+
+    config = ClusterConfig(public_url="https://label.example.org/{run}")
+    session = RaySession(config, "run-1", 2)
+    assert session.pages_url == "https://label.example.org/run-1"
+    assert session.site.public_url == session.pages_url
+
+
 STAYS = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 
 

@@ -1,10 +1,12 @@
-"""Two whole runs on one Ray cluster: one is stopped, and the other does not notice."""
+"""Two whole runs on one Ray cluster: one is stopped or killed, and the other does not notice."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -13,7 +15,10 @@ from click.testing import CliRunner
 
 from cluster.cli import main
 from cluster.recordings.streams import RESTARTS, read
+from label_queue.intake.server import listen
+from tests.support.fronted import front_process
 from tests.support.patience import PATIENCE_S
+from tests.support.ports import free_port
 from tests.support.processes import name_of
 from tests.support.run_process import (
     RunProcess,
@@ -105,3 +110,58 @@ def test_a_run_that_is_stopped_and_one_that_is_killed_end_nothing_but_their_own(
     finally:
         first.kill()
         second.kill()
+
+
+def page(address: str) -> int:
+    """Return the status of an address for somebody who has not signed in."""
+    return httpx.get(address, timeout=PATIENCE_S, trust_env=False).status_code
+
+
+def has_pages(address: str) -> bool:
+    """Whether a run answers there, and asks who comes."""
+    return page(address) == 401
+
+
+def test_one_address_leads_to_each_and_a_run_that_was_killed_is_found_where_it_goes_on(
+    cluster: tuple[str, psutil.Popen], tmp_path: Path
+) -> None:
+    address, _ = cluster
+    inputs, port = save_inputs(tmp_path / "inputs"), free_port()
+    at = f"http://127.0.0.1:{port}"
+    settings = (*SETTINGS, f"cluster.public_url={at}/{{run}}")
+    first, second = (
+        RunProcess(inputs, tmp_path / name, settings, {"RAY_ADDRESS": address})
+        for name in ("first-1", "second-1")
+    )
+    runs = [first, second]
+    with ExitStack() as stack:
+        stack.enter_context(front_process(str(tmp_path), "--port", str(port)))
+        try:
+            for run in runs:
+                run.wait_for(partial(has_pages, f"{at}/{run.folder.path.name}/"), "its pages")
+            status = CliRunner().invoke(main, ["status", str(first.folder.path)])
+            assert f"labelling         {at}/first-1/ " in status.output
+            label = CliRunner().invoke(main, ["label", "--owner", str(second.folder.path)])
+            assert f"{at}/second-1/enter/" in label.output
+
+            was_at = urlsplit(first.state["url"])
+            first.process.kill()
+            first.process.wait()
+            wait_until(lambda: page(f"{at}/first-1/") == 503, "word of its death", PATIENCE_S)
+            before = num_loads(second)
+            second.wait_for(partial(has_loaded, second, before + 2), "steps after the other's end")
+            assert has_pages(f"{at}/second-1/")
+
+            # It would come back there, if it could.
+            stack.enter_context(listen("127.0.0.1", was_at.port, PATIENCE_S))
+            arguments = ["resume", str(first.folder.path)]
+            again = RunProcess.started(first.folder.path, arguments, {"RAY_ADDRESS": address})
+            runs.append(again)
+            again.wait_for(partial(has_pages, f"{at}/first-1/"), "its pages")
+            assert again.state["url"] != was_at.geturl()
+            listed = httpx.get(f"{at}/", trust_env=False).text
+            for name in ("first-1", "second-1"):
+                assert f'href="{at}/{name}/"' in listed
+        finally:
+            for run in runs:
+                run.kill()

@@ -11,6 +11,7 @@ from label_queue.intake.public_address import (
     FORWARDING,
     Arrival,
     Site,
+    address_of_run,
     check_http_host,
     check_public_url,
     check_trusted_proxy,
@@ -52,6 +53,7 @@ def judged(
         "http://localhost:9000",
         "http://127.0.0.1:9000/run-a",
         "https://label.example.org/rewards",
+        "https://label.example.org/teams/{run}",
     ],
 )
 def test_what_may_be_public(url: str) -> None:
@@ -80,11 +82,19 @@ def test_what_may_be_public(url: str) -> None:
         ("https://h.example/a b", "let its path be of"),
         ("https://h.example/a;b", "let its path be of"),
         ("https://h.example/a%20b", "let its path be of"),
+        ("https://h.example/{seed}", "let its path be of .* or {run} for the run's id"),
+        ("https://{run}.example", "small letters"),
     ],
 )
 def test_what_may_not_be_public_and_how_to_mend_it(url: str, mend: str) -> None:
     with pytest.raises(ValueError, match=mend):
         check_public_url(url)
+
+
+def test_each_run_has_a_path_of_its_own_at_an_address_that_is_said_for_all() -> None:
+    assert address_of_run("https://h.example/x/{run}", "run-1") == "https://h.example/x/run-1"
+    assert address_of_run("https://h.example/x", "run-1") == "https://h.example/x"
+    assert address_of_run(None, "run-1") is None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.0.0.2", "0.0.0.0", "::"])
