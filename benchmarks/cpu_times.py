@@ -36,6 +36,6 @@ class CpuTimes:
         for process in processes:
             with suppress(psutil.NoSuchProcess):  # it ended meanwhile
                 times = process.cpu_times()
-                name = "labelers" if process == own else process.name()
+                name = "this process" if process == own else process.name()
                 found[process.pid] = name, times.user + times.system
         return found

@@ -39,7 +39,7 @@ class ClusterConfig(Settings):
     """Port of the labelling pages and their API; 0 takes a free one."""
     reward_port: int = Field(default=0, ge=0, le=65535)
     """Port of the reward's HTTP face, for other programs that train on it; 0 takes a free one, and
-    `andon status` says which. On a Ray cluster it is that of the one Serve that its runs share."""
+    `andon status` says which."""
     public_url: PublicUrl | None = None
     """Address at which people find the pages, behind a proxy with TLS, with a path or without:
     "https://label.example.org/run-a"; see docs/public_address.md. For {run} in its path each run

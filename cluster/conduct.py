@@ -196,7 +196,7 @@ async def conduct(
                     minding = group.create_task(labelers.watch())
                     singles = (
                         *(hub, placement.label_queue),
-                        *(placement.intake, placement.announcer),
+                        *(placement.intake, placement.announcer, placement.reward_face),
                         *([] if keeper is None else [keeper]),
                     )
                     signs = SignsOfLife(singles, restarts, config.cluster.restarts)

@@ -200,19 +200,27 @@ def side_of(actor: Remote[SidesT], side: type[T], *gathered: Collection[str]) ->
             AndonError comes out as a RuntimeError which says what it was.
     """
 
+    def in_company(
+        group: Gathered[Call], method: Callable[..., Awaitable[Any]]
+    ) -> Callable[..., Awaitable[Any]]:
+        async def ask(*args: Any, **kwargs: Any) -> Any:
+            return await group.ask((method, args, kwargs))
+
+        return ask
+
     def alone(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def ask(*args: Any, **kwargs: Any) -> Any:
             return await actor.ask(Sides.on_side, side, method, args, kwargs)
 
         return ask
 
-    together: dict[str, Gathered] = {}
+    together: dict[str, Gathered[Call]] = {}
     for names in gathered:
         together |= dict.fromkeys(names, Gathered(partial(actor.ask, Sides.on_side_each, side)))
 
     def over_there(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         group = together.get(method.__name__)
-        ask = alone(method) if group is None else partial(group.call, method)
+        ask = alone(method) if group is None else in_company(group, method)
 
         @wraps(method)
         async def call(_: T, *args: Any, **kwargs: Any) -> Any:

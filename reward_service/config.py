@@ -154,8 +154,6 @@ class RewardServiceConfig(Settings):
     """Tokens of one forward pass, padding included."""
     max_batch_size: int = Field(default=128, ge=1, le=1_000_000)
     """Sequences of one forward pass."""
-    batch_wait_s: float = Field(default=0.002, ge=0, le=3_600)
-    """How long a request waits for others to share its forward pass."""
     max_ongoing_requests: int = Field(default=256, ge=2, le=10_000_000)
     """Requests a replica holds at once, those being scored included; above it they queue."""
     dtype: Literal["float32", "bfloat16"] = "float32"

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -115,16 +116,20 @@ class LiveModel:
         bundle = self._live()
         sequences = [sequence for request in requests for sequence in request]
         raw, marks = raw_scores_and_marks(bundle.model, sequences, self._limits)
-        answers: list[list[Score] | NotFinite] = []
-        start = 0
-        for request in requests:
-            rows = slice(start, start := start + len(request))
+
+        def scores(rows: slice) -> list[Score] | NotFinite:
             own = None if marks is None else marks[rows]
             try:
-                answers.append(scores_of(bundle.model, raw[rows], bundle.version.version, own))
+                return scores_of(bundle.model, raw[rows], bundle.version.version, own)
             except NotFinite as error:
-                answers.append(error)
-        return answers
+                return error
+
+        ends = list(accumulate(len(request) for request in requests))
+        each = [slice(end - len(request), end) for request, end in zip(requests, ends, strict=True)]
+        of_all = scores(slice(None))  # at once: many small requests would each cost as much
+        if isinstance(of_all, NotFinite):
+            return [scores(rows) for rows in each]
+        return [of_all[rows] for rows in each]
 
     def _proved(self, announced: RewardVersion) -> Bundle:
         folder = self._store.fetch(Path(announced.path))

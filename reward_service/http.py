@@ -10,11 +10,12 @@ import hmac
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
-from starlette.middleware.base import RequestResponseEndpoint
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from protocol.bearer import REWARD_TOKEN, token_sha256
 from protocol.errors import InputError, IntegrityError, TransientError
@@ -22,8 +23,8 @@ from protocol.fits import RewardVersion
 from protocol.loopback import is_at_loopback
 from protocol.messages import Score
 
-ScoreRequest = Callable[[list[tuple[int, ...]]], Awaitable[list[Score]]]
-"""Scores the sequences of one request, all with one version."""
+ScoreTexts = Callable[[list[str]], Awaitable[list[Score]]]
+"""Scores the texts of one request, all with one version."""
 
 
 class RewardRequest(BaseModel):
@@ -71,9 +72,8 @@ class Health(BaseModel):
 
 def build_http_app(
     *,
-    score: ScoreRequest,
-    tokenize: Callable[[str], list[int]],
-    live: Callable[[], RewardVersion | None],
+    score: ScoreTexts,
+    served: Callable[[], Awaitable[RewardVersion | None]],
     token_digest: str | None = None,
 ) -> FastAPI:
     """Return the app: `POST /get_reward`, `GET /health`, and the OpenAPI page at `/docs`.
@@ -81,34 +81,19 @@ def build_http_app(
     It is for this machine: to a request for any other host it is not there (404).
 
     Args:
-        score: Raises InputError for sequences that cannot be scored (422), TransientError when no
+        score: Raises InputError for texts that cannot be scored (422), TransientError when no
             score can be had now (503), and IntegrityError for a broken model (500).
-        tokenize: Text to token ids with the reference policy's tokenizer, adding no special tokens.
-        live: The version being served.
+        served: The version that every replica serves.
         token_digest: SHA-256 of the token that each request must bring as `Authorization: Bearer`
             (401 without); None: none need.
     """
     app = FastAPI(title="Andon reward service", version="1")
-
-    @app.middleware("http")
-    async def admit(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        if not is_at_loopback(request.headers.get("host", "")):
-            return JSONResponse({"detail": "Not Found"}, status_code=404)
-        if token_digest is not None and not _brings(request, token_digest):
-            return JSONResponse(
-                {
-                    "detail": "send 'Authorization: Bearer TOKEN', from the run's "
-                    f"tokens/{REWARD_TOKEN}"
-                },
-                status_code=401,
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        return await call_next(request)
+    app.add_middleware(_Admission, token_digest=token_digest)
 
     @app.post("/get_reward")
     async def get_reward(request: RewardRequest) -> RewardAnswer:
         """Score each query with the live reward model."""
-        scores = await score([tuple(tokenize(text)) for text in request.query])
+        scores = await score(request.query)
         values = [score.value for score in scores]
         heads = zip(*(score.heads for score in scores), strict=True)
         return RewardAnswer(
@@ -121,7 +106,7 @@ def build_http_app(
     @app.get("/health", responses={503: {"model": Health}})
     async def health() -> JSONResponse:
         """Tell which version is served."""
-        version = live()
+        version = await served()
         body = Health(reward_version=version.version if version else None)
         return JSONResponse(body.model_dump(), status_code=200 if version else 503)
 
@@ -147,6 +132,32 @@ def build_http_app(
     return app
 
 
-def _brings(request: Request, digest: str) -> bool:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+class _Admission:
+    """ASGI: lets in what is asked of this machine, by who has the token where there is one."""
+
+    def __init__(self, app: ASGIApp, token_digest: str | None) -> None:
+        self._app = app
+        self._token_digest = token_digest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        headers = Headers(scope=scope)
+        if not is_at_loopback(headers.get("host", "")):
+            await JSONResponse({"detail": "Not Found"}, status_code=404)(scope, receive, send)
+        elif self._token_digest is None or _brings(headers, self._token_digest):
+            await self._app(scope, receive, send)
+        else:
+            refusal = JSONResponse(
+                {
+                    "detail": "send 'Authorization: Bearer TOKEN', from the run's "
+                    f"tokens/{REWARD_TOKEN}"
+                },
+                status_code=401,
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+            await refusal(scope, receive, send)
+
+
+def _brings(headers: Headers, digest: str) -> bool:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(token_sha256(token.strip()), digest)

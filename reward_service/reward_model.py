@@ -52,6 +52,11 @@ class RewardModel(nn.Module):
                 nn.init.zeros_(parameter)
         self.register_buffer("gain", torch.ones(config.num_heads))
         self.register_buffer("bias", torch.zeros(config.num_heads))
+        # Kept: each request is held against them, and a config takes longer to read than a request.
+        self.context_length = context_of(backbone.config.to_dict())
+        """The most tokens a sequence may have; None: the architecture names no bound."""
+        self.vocabulary_size = int(backbone.config.vocab_size)
+        """Token ids are below this."""
         self.base: BaseWeights | None = None
         """The model that its adapters belong to; None where it has none."""
 
@@ -104,16 +109,6 @@ class RewardModel(nn.Module):
         """Return the state dict without the weights of `base`."""
         base = base_parameters(self)
         return {name: x for name, x in self.state_dict().items() if name not in base}
-
-    @property
-    def context_length(self) -> int | None:
-        """The most tokens a sequence may have; None: the architecture names no bound."""
-        return context_of(self.backbone.config.to_dict())
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Token ids are below this."""
-        return int(self.backbone.config.vocab_size)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, *, with_marks: bool = False

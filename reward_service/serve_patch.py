@@ -1,12 +1,11 @@
-"""All that is touched of Ray Serve's inside: a replica's port, one application, the front, an end.
+"""All that is touched of Ray Serve's inside: a replica's port, one application, a name, an end.
 
 Serve opens that port on all interfaces, and it takes pickles from whoever asks; no setting of Serve
 moves it. So the function by which `ray.serve._private.replica` binds it is replaced, in the
 replica's own process, by one that binds it where Ray itself listens. Serve is told to forget a
-session, which it does not do by itself, and is asked of one application alone, or of where its
-front is. These names are private: the patch is made for one version of Ray, and refuses any other
-rather than leave the port open unseen. And Serve gives its HTTP proxies a minute to come up, which
-a busy machine may not do: who starts it says how long.
+session, which it does not do by itself, and is asked of one application alone, or of which Serve
+it is. These names are private: the patch is made for one version of Ray, and refuses any other
+rather than leave the port open unseen.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 import ray
 from ray._common.tls_utils import add_port_to_grpc_server
 from ray.serve import context
-from ray.serve._private import api, client, replica
+from ray.serve._private import replica
 
 from protocol.errors import ResourceError
 
@@ -26,7 +25,6 @@ MADE_FOR = "2.60"
 _PATCHED = "add_port_to_grpc_server"
 _DISCONNECT = "_disconnect"
 _CLIENT = "_get_global_client"
-_PROXY_TIMEOUT = "HTTP_PROXY_TIMEOUT"
 
 
 def check_serve_patch() -> None:
@@ -38,9 +36,6 @@ def check_serve_patch() -> None:
     inside = {
         replica: (_PATCHED,),
         context: (_DISCONNECT, _CLIENT),
-        api: (_PROXY_TIMEOUT,),
-        client: (_PROXY_TIMEOUT,),
-        client.ServeControllerClient: ("http_config",),
     }
     is_known = all(hasattr(place, name) for place, names in inside.items() for name in names)
     if not ray.__version__.startswith(f"{MADE_FOR}.") or not is_known:
@@ -49,12 +44,6 @@ def check_serve_patch() -> None:
             f"network in {MADE_FOR} alone: install ray=={MADE_FOR}.*, or read how "
             f"ray.serve._private.replica binds its port and bring {__name__} up to date"
         )
-
-
-def give_proxies(timeout_s: float) -> None:
-    """Have Serve, in this process, wait so long for its HTTP proxies to come up."""
-    for module in (api, client):
-        setattr(module, _PROXY_TIMEOUT, timeout_s)
 
 
 def forget_serve() -> None:
@@ -66,23 +55,13 @@ def forget_serve() -> None:
     getattr(context, _DISCONNECT)()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeFront:
-    """The HTTP front of the Serve that runs on the cluster."""
+def serve_id() -> str | None:
+    """Return what names the Serve that runs on the cluster, or None where there is none.
 
-    host: str
-    port: int
-    serve_id: str
-    """Names this Serve: one that is started after it has another."""
-
-
-def serve_front() -> ServeFront | None:
-    """Return where Serve listens, or None where there is none. Blocks for a call."""
+    One that is started after it has another name. Blocks for a call.
+    """
     found = getattr(context, _CLIENT)(raise_if_no_controller_running=False)
-    if found is None:
-        return None
-    options, controller = found.http_config, found._controller
-    return ServeFront(host=options.host, port=options.port, serve_id=controller._ray_actor_id.hex())
+    return None if found is None else str(found._controller._ray_actor_id.hex())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,10 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from ray import serve
 from ray.exceptions import RayError
@@ -22,6 +22,7 @@ from ray.serve.exceptions import RayServeException
 from protocol.errors import ActorDied, AndonError, NotFinite, ScoringFailed, SwapFailed
 from protocol.fits import RewardVersion
 from protocol.folders import TOKENIZER_FILES, FoldersHere
+from protocol.gathering import Gathered, Outcome, outcome_of
 from protocol.logs import logger_of
 from protocol.messages import Score
 from protocol.ports import OpenStore
@@ -34,12 +35,11 @@ from reward_service.config import RewardServiceConfig
 from reward_service.retention import retire_bundles, withdraw_bundle
 from reward_service.serve_patch import keep_replica_off_other_interfaces
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
 _POLLS_PER_HEARTBEAT = 4
 """Polls within `heartbeat_timeout_s`: with several, one lost poll does not make a replica look
 dead."""
+
+T = TypeVar("T")
 
 _log = logger_of("reward_service")
 
@@ -154,13 +154,8 @@ def _cost(sequences: Sequence[Sequence[int]], config: RewardServiceConfig) -> in
     return min(config.max_batch_size, max(len(sequences), share))
 
 
-def _total_cost(requests: Sequence[_ScoringRequest]) -> int:
-    return sum(request.cost for request in requests)
-
-
-@serve.ingress()
 class RewardReplica:
-    """One process with a whole reward model, called by deployment handle and over HTTP."""
+    """One process with a whole reward model, called by deployment handle."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits a deployment's constructor
         self,
@@ -168,7 +163,6 @@ class RewardReplica:
         policy_path: str,
         validation: Sequence[Sequence[int]],
         config: RewardServiceConfig,
-        token_digest: str | None,
         device: str,
         open_store: OpenStore,
     ) -> None:
@@ -182,7 +176,6 @@ class RewardReplica:
         torch.set_num_threads(config.torch_threads)
         self._config = config
         self._announcer = announcer
-        self._token_digest = token_digest
         store = await asyncio.to_thread(open_store)
         policy = await asyncio.to_thread(store.fetch, Path(policy_path), TOKENIZER_FILES)
         self._tokenizer = PolicyTokenizer(load_tokenizer(policy))
@@ -193,26 +186,13 @@ class RewardReplica:
             getattr(torch, config.dtype),
             store,
         )
-        self._batched = serve.batch(
-            max_batch_size=config.max_batch_size,
-            batch_wait_timeout_s=config.batch_wait_s,
-            batch_size_fn=_total_cost,
-        )(self._score_batch)
+        self._gathered = Gathered(
+            self._score_batch, most=config.max_batch_size, cost=lambda request: request.cost
+        )
         served = await announcer.ask(AnnouncerShell.served)
         if served is not None:
             await asyncio.to_thread(self._live.swap, served)
         self._watching = asyncio.create_task(self._watch())
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        """Return the HTTP face of this replica."""
-        from reward_service.http import build_http_app
-
-        return build_http_app(
-            score=self.score,
-            tokenize=self._tokenize,
-            live=lambda: self._live.version,
-            token_digest=self._token_digest,
-        )
 
     async def check_health(self) -> None:
         """Raise if the watch for new versions has ended; Serve then replaces this replica."""
@@ -222,7 +202,8 @@ class RewardReplica:
     async def score(self, sequences: Sequence[Sequence[int]]) -> list[Score]:
         """Score the token sequences of one request, all with one reward version.
 
-        Does not block other calls: requests share forward passes. May be called twice.
+        Does not block other calls: those that come during a forward pass share the next. May be
+        called twice.
 
         Raises:
             InputError: A sequence the model cannot score.
@@ -230,21 +211,28 @@ class RewardReplica:
             NotFinite: A score is NaN or infinity.
         """
         self._live.check(sequences)
-        answer: list[Score] | NotFinite = await self._batched(
-            _ScoringRequest(sequences=sequences, cost=_cost(sequences, self._config))
-        )
-        if isinstance(answer, NotFinite):
-            raise answer
-        return answer
+        request = _ScoringRequest(sequences=sequences, cost=_cost(sequences, self._config))
+        scores: list[Score] = await self._gathered.ask(request)
+        return scores
 
-    async def _score_batch(
-        self, requests: Sequence[_ScoringRequest]
-    ) -> list[list[Score] | NotFinite]:
+    async def score_texts(self, requests: Sequence[Sequence[str]]) -> list[Outcome]:
+        """Score the texts of several requests; return what became of each: its scores, or an error.
+
+        Control tokens are written out in the texts. Blocks and raises, for each request, as
+        `score`. May be called twice.
+        """
+        return await asyncio.gather(*(outcome_of(self._score_texts(texts)) for texts in requests))
+
+    async def _score_texts(self, texts: Sequence[str]) -> list[Score]:
+        return await self.score([self._tokenizer.rendered_ids(t, where="query") for t in texts])
+
+    async def _score_batch(self, requests: Sequence[_ScoringRequest]) -> list[Outcome]:
         # In a thread, so that the loop goes on taking requests and polls while torch computes.
-        return await asyncio.to_thread(self._live.score, [r.sequences for r in requests])
-
-    def _tokenize(self, text: str) -> list[int]:
-        return list(self._tokenizer.rendered_ids(text, where="query"))
+        answers = await asyncio.to_thread(self._live.score, [r.sequences for r in requests])
+        return [
+            Outcome(error=answer) if isinstance(answer, NotFinite) else Outcome(answer=answer)
+            for answer in answers
+        ]
 
     async def _watch(self) -> None:
         """Take each version that is announced; poll for the next with the one that is live."""
@@ -315,10 +303,11 @@ def build_reward_app(
     validation: Sequence[Sequence[int]],
     config: RewardServiceConfig,
     actor_options: Mapping[str, Any],
-    token_digest: str | None = None,
     open_store: OpenStore = FoldersHere,
 ) -> serve.Application:
-    """Return the Serve application, for `serve.run(app, name="reward", route_prefix="/reward")`.
+    """Return the Serve application, for `serve.run(app, name="reward", route_prefix=None)`.
+
+    No route leads to it: over HTTP it is found at `reward_service.face`.
 
     Args:
         announcer: What `start_announcer` returned.
@@ -327,7 +316,6 @@ def build_reward_app(
         config: Replicas, batches, timeouts.
         actor_options: Of each replica's actor, e.g. {"num_cpus": 1}; with "num_gpus" it scores on
             one, else on the CPU, whatever GPUs it sees.
-        token_digest: SHA-256 of the token that the HTTP face asks for; None: it asks for none.
         open_store: How a replica reaches the policy's folder and the bundles.
     """
     deployment = serve.deployment(
@@ -339,9 +327,20 @@ def build_reward_app(
     )(RewardReplica)
     device = "cuda" if actor_options.get("num_gpus") else "cpu"
     return deployment.bind(
-        *(announcer, str(policy_path.resolve()), validation, config),
-        *(token_digest, device, open_store),
+        *(announcer, str(policy_path.resolve()), validation, config, device, open_store)
     )
+
+
+async def answered(call: Awaitable[T]) -> T:
+    """Wait for a replica's answer; raise what it raised as itself.
+
+    ScoringFailed where none comes.
+    """
+    try:
+        with raised_as_itself("the reward replica"):
+            return await call
+    except (ActorDied, RayError, RayServeException) as error:
+        raise ScoringFailed(f"the reward service did not answer: {error}") from error
 
 
 def connect(
@@ -357,11 +356,7 @@ def connect(
     """
 
     async def submit(sequences: list[tuple[int, ...]]) -> list[Score]:
-        try:
-            with raised_as_itself("the reward replica"):
-                scores: list[Score] = await handle.score.remote(sequences)
-        except (ActorDied, RayError, RayServeException) as error:
-            raise ScoringFailed(f"the reward service did not answer: {error}") from error
+        scores: list[Score] = await answered(handle.score.remote(sequences))
         return scores
 
     async def announce(version: RewardVersion) -> None:

@@ -16,7 +16,7 @@ KINDS: dict[str, str] = {
     "reward replica": "-reward:RewardReplica",
     "intake": "ray::IntakeShell",
     "Serve's controller": "ray::ServeController",
-    "Serve's proxy": "ray::ProxyActor",
+    "reward's face": "ray::RewardFace",
     "label queue": "ray::LabelQueueShell",
     "reward announcer": "ray::AnnouncerShell",
     "metrics hub": "ray::MetricsShell",

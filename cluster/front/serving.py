@@ -13,9 +13,10 @@ from cluster.listening import is_here
 from cluster.starting.ports import free_port
 from label_queue.config import IntakeConfig
 from label_queue.intake.public_address import check_http_host
-from label_queue.intake.server import FaceServer, listen
+from label_queue.intake.server import FaceServer
 from label_queue.intake.wide_face import Certificate
 from protocol.errors import InputError, LoopEnded
+from protocol.http_server import listen
 
 PORT = "--port"
 TLS = ("--tls-certificate", "--tls-key")
@@ -75,7 +76,7 @@ async def _serve(
     forwarder = Forwarder(body_s=limits.max_body_s, believes=not is_wide)
     app = Front(Places(roots), forwarder, is_wide=is_wide, lists_to_all=lists_to_all)
     tls = None if certificate is None else (certificate.chain, certificate.key)
-    server = FaceServer(app, listen(host, port), limits, tls=tls)
+    server = FaceServer(app, listen(host, port, PORT), limits, tls=tls)
     ends: list[BaseException | None] = []
     server.start(ends.append)
     shown = f"[{host}]" if ":" in host else host

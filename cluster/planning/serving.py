@@ -27,7 +27,8 @@ SMALL_PROCESSES = {
     "intake": 200 * MIB,
     "metrics hub": 250 * MIB,
     "reward announcer": 100 * MIB,
-    "Ray and Serve": 900 * MIB,
+    "reward's face": 150 * MIB,
+    "Ray and Serve": 800 * MIB,
 }
 """Memory of the parts that hold no model. [own: of the demo, and somewhat more]"""
 SIMULATED_LABELER = 60 * MIB

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayActorError
 
 from cluster.supervision.deadlines import START_TIMEOUT_S
 from protocol.errors import ResourceError
@@ -66,9 +66,7 @@ def claim(name: str, by: str) -> Claim | None:
     options = {"name": name, "namespace": NAMESPACE, "num_cpus": 0, "max_restarts": -1}
     try:
         return Claim(name, ray.remote(ClaimShell).options(**options).remote(by))
-    except ValueError:  # all that Ray says of a name that is taken
-        if not is_claimed(name):
-            raise
+    except ActorAlreadyExistsError:  # it may be free again by now
         return None
 
 

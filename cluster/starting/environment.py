@@ -30,10 +30,6 @@ SHARED_MACHINE = {
     # Before a request goes to a replica, how long that may take to say how much it has to do.
     "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "10",
     "RAY_SERVE_MAX_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "60",
-    # How long the HTTP proxy may take to come up, and later to say that it is well; three misses
-    # and it is replaced, with every request that waits in it.
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
-    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
     # A worker imports torch or vLLM before it reports itself.
     "RAY_worker_register_timeout_seconds": "300",
     # A node that does not answer so long, several times in a row, is given up with all on it.

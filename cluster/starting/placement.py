@@ -53,10 +53,13 @@ from protocol.ports import ListeningPromptSource, OpenStore, RewardTrainer
 from protocol.remote import Remote, spawn
 from protocol.seeds import derived_seed
 from reward_service.client import RewardClient
+from reward_service.face import FACE_OPTIONS, RewardFace
 from reward_service.shell import AnnouncerShell, build_reward_app, connect, start_announcer
 
 QUEUE_NAME = "label-queue"
 """Name of the label queue's actor in the run's namespace."""
+ANNOUNCER_NAME = "reward-announcer"
+"""Name of the reward announcer's, likewise."""
 NUM_PINNED_PROMPTS = 8
 
 
@@ -115,6 +118,8 @@ class Placement:
         self.intake: Remote[IntakeShell]
         """The labelling face's process."""
         self.announcer: Remote[AnnouncerShell]
+        self.reward_face: Remote[RewardFace]
+        """The process of the reward's HTTP face."""
         self.learner: RemoteLearner | LearnerInTurns
         self._reward_trainer: RemoteRewardTrainer | None = None
 
@@ -363,7 +368,7 @@ class Placement:
     async def _start_reward_service(self, pinned: Awaitable[list[Prompt]]) -> RewardClient:
         config = self._config.reward_service
         announcer = self.announcer = start_announcer(
-            "reward-announcer", config, self._reward, self._open_store, on_this_node()
+            ANNOUNCER_NAME, config, self._reward, self._open_store, on_this_node()
         )
         build = partial(
             build_reward_app,
@@ -372,12 +377,26 @@ class Placement:
             validation=[prompt.token_ids for prompt in await pinned],
             config=config,
             actor_options=replica_options(self._config),
-            token_digest=self._reward_token(),
             open_store=self._open_store,
         )
-        prefix = self._session.reward_prefix
-        handle = await self._session.deploy(build, "reward", prefix, config.replicas)
+        handle = await self._session.deploy(build, "reward", config.replicas)
+        await self._start_reward_face(handle)
         return connect(handle, announcer, config, self._config.run.seed)
+
+    async def _start_reward_face(self, replicas: Any) -> None:
+        """Have the reward's face listen at this machine's loopback."""
+        options = {**FACE_OPTIONS, **on_this_node()}
+        self.reward_face = spawn(RewardFace, "the reward's face", options)(
+            replicas,
+            ANNOUNCER_NAME,
+            self._config.reward_service,
+            host=self._config.cluster.own_host,
+            port=self._session.reward_port,
+            token_digest=self._reward_token(),
+        )
+        self._stops.push_async_callback(self.reward_face.ask, RewardFace.stop)
+        async with started_within(self.reward_face.who, "listen"):
+            await self.reward_face.ask(RewardFace.ready)
 
     def _reward_token(self) -> str | None:
         """Return the digest of the token that the reward's face asks for; None: it asks for none.

@@ -93,10 +93,10 @@ def _check_places(config: RunConfig, address: str | None) -> None:
     free_port(config.cluster.http_host, config.cluster.http_port)
     if config.cluster.certificate is not None:
         config.cluster.certificate.check()
-    if address is not None:
-        check_ray(address)  # the reward's port is Serve's there, and may be other runs', too
-        return
     free_port(config.cluster.own_host, config.cluster.reward_port, REWARD_PORT)
+    if address is not None:
+        check_ray(address)
+        return
     if not config.cluster.gpus_per_actor:
         num_actors = config.rollouts.num_actors
         free_bytes = psutil.virtual_memory().available

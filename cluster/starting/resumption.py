@@ -14,7 +14,6 @@ from cluster.config import RunConfig
 from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
 from cluster.recordings.streams import FIRST_SAMPLES, read
 from cluster.run_folder import RunFolder
-from cluster.starting.environment import cluster_address
 from cluster.starting.given_reward import adopt
 from cluster.starting.lost_work import half_kept, set_aside
 from cluster.starting.ports import free_port
@@ -209,16 +208,17 @@ def at_the_old_port(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
     """Return the config with the ports at which the run was met before, if those are free.
 
     Only for those of which it took any: so the pages that people have open find the run again, and
-    programs its reward; but on a cluster that is where its Serve is.
+    programs its reward.
     """
     ports: dict[str, int] = {}
     cluster = config.cluster
     # Beyond loopback the pages have another port than the run's own programs.
     pages = state.get("http_port") or urlsplit(state.get("url") or "").port
-    faces = [("http_port", cluster.http_host, pages)]
-    if cluster_address(cluster.address) is None:
-        reward = urlsplit(state.get("reward_url") or "").port
-        faces.append(("reward_port", cluster.own_host, reward))
+    reward = urlsplit(state.get("reward_url") or "").port
+    faces = (
+        ("http_port", cluster.http_host, pages),
+        ("reward_port", cluster.own_host, reward),
+    )
     for name, host, at in faces:
         if at is None or getattr(cluster, name) or at == cluster.http_port:
             continue

@@ -1,4 +1,4 @@
-"""Ray Serve, as the runs on one cluster share it: one port, and for each run a path of its own.
+"""Ray Serve, as the runs on one cluster share it: each has an application there, and no route.
 
 A cluster has one Serve. The run that comes first starts it, the others join it, each has its own
 application, and a run ends nobody's but its own. The last run ends Serve, if a run started it: one
@@ -9,33 +9,19 @@ its undertaker, which runs this module, or else by the next run that comes or go
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import sys
 import time
-from collections.abc import Collection
-from contextlib import suppress
 
 import ray
 from ray import serve
 from ray.experimental import internal_kv
-from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig as ServeLoggingConfig
 
 from cluster.starting.claims import NAMESPACE, claim, claimed, holder_of, is_claimed, turn
-from cluster.starting.ports import REWARD_PORT, free_port
-from cluster.supervision.deadlines import START_TIMEOUT_S
 from protocol.errors import ResourceError
-from reward_service.serve_patch import (
-    ServeFront,
-    check_serve_patch,
-    forget_serve,
-    give_proxies,
-    serve_front,
-)
+from reward_service.serve_patch import check_serve_patch, forget_serve, serve_id
 
-REWARD_PREFIX = "/reward"
-"""Where Serve places the reward's face; on a cluster each run's below it."""
 RUN = "run/"
 """Before a run's id, the name that the run claims."""
 TURN = "serve"
@@ -57,12 +43,11 @@ def application_of(run_id: str, part: str) -> str:
     return f"{APPLICATION}{run_id}-{part}"
 
 
-def start_serve(host: str, port: int) -> None:
-    """Start Serve, which is not there yet, and wait for its HTTP front."""
+def start_serve() -> None:
+    """Start Serve, which is not there yet, without an HTTP front."""
     check_serve_patch()
-    give_proxies(START_TIMEOUT_S)
     serve.start(
-        http_options=HTTPOptions(host=host, port=port),
+        proxy_location="Disabled",
         logging_config=ServeLoggingConfig(log_level="WARNING", enable_access_log=False),
     )
 
@@ -90,46 +75,24 @@ class ServeShare:
             )
         self._claim = found
 
-    def join(self, host: str, port: int, taken: Collection[int]) -> ServeFront:
-        """Start Serve, or join the one that is there; return where its HTTP front is.
-
-        Args:
-            host: Address of loopback to listen at.
-            port: As the config says; 0 for any.
-            taken: Ports of the pages.
-
-        Raises:
-            ResourceError: The front that is there is another's, or at another port.
-        """
+    def join(self) -> None:
+        """Start Serve, or join the one that is there."""
         check_serve_patch()
         with turn(TURN, self._by):
-            front = _rediscovered()
-            if front is None:
-                start_serve(host, free_reward_port(host, port, taken))
-                front = serve_front()
-                assert front is not None
-                internal_kv._internal_kv_put(STARTED_BY_US, front.serve_id, namespace=NAMESPACE)
-                return front
-            _check_front(front, port)
-            # Of this run's name, too: a driver that was killed left it.
-            _remove_applications(but_of=claimed() - {self._claim.name})
-            return front
+            if _rediscovered() is None:
+                start_serve()
+                started = serve_id()
+                assert started is not None
+                internal_kv._internal_kv_put(STARTED_BY_US, started, namespace=NAMESPACE)
+            else:
+                # Of this run's name, too: a driver that was killed left it.
+                _remove_applications(but_of=claimed() - {self._claim.name})
 
     def leave(self) -> None:
         """Remove the run's application; end Serve where a run started it and this is the last."""
         with turn(TURN, self._by):
             self._claim.release()
             _end_what_is_over()
-
-
-def free_reward_port(host: str, port: int, taken: Collection[int]) -> int:
-    """Return a port for the reward's face: the config's, or for 0 one that is not the pages'.
-
-    Raises as `free_port`.
-    """
-    while (found := free_port(host, port, REWARD_PORT)) in taken:
-        pass  # never for ever: neither a config nor a session names the pages' ports for it
-    return found
 
 
 def end_share(address: str, run_id: str) -> None:
@@ -153,13 +116,13 @@ def end_share(address: str, run_id: str) -> None:
 
 def _end_what_is_over() -> None:
     """Remove the applications of runs that are gone, and Serve after the last, if it is ours."""
-    front = _rediscovered()
-    if front is None:
+    found = _rediscovered()
+    if found is None:
         return
     there = claimed()
     _remove_applications(but_of=there)
     started = internal_kv._internal_kv_get(STARTED_BY_US, namespace=NAMESPACE)
-    is_ours = started is not None and started.decode() == front.serve_id
+    is_ours = started is not None and started.decode() == found
     has_runs = any(name.startswith(RUN) for name in there)
     if is_ours and not has_runs and not serve.status().applications:
         serve.shutdown()
@@ -175,36 +138,10 @@ def _remove_applications(but_of: frozenset[str]) -> None:
             serve.delete(application)
 
 
-def _rediscovered() -> ServeFront | None:
-    """Return the Serve that is there now: the one we knew may have been ended by hand."""
+def _rediscovered() -> str | None:
+    """Return which Serve is there now: the one we knew may have been ended by hand."""
     forget_serve()
-    return serve_front()
-
-
-def _check_front(front: ServeFront, port: int) -> None:
-    at = f"{front.host}:{front.port}"
-    if not _is_loopback(front.host):
-        raise ResourceError(
-            f"Ray Serve runs on this cluster already and listens at {at}, where others than its "
-            "own machines reach it, and a run's reward must not be there: `serve shutdown` if "
-            "nobody needs it, start it with the host 127.0.0.1, or use another cluster"
-        )
-    if port not in (0, front.port):
-        raise ResourceError(
-            f"{REWARD_PORT} is {port}, but Ray Serve listens at {at} on this cluster, for "
-            f"{_users()}, and a cluster has one: set {REWARD_PORT} to {front.port} or to 0"
-        )
-
-
-def _users() -> str:
-    """Return for whom Serve is there, in words."""
-    return ", ".join(sorted(serve.status().applications)) or "nobody that has deployed anything yet"
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
+    return serve_id()
 
 
 if __name__ == "__main__":

@@ -25,14 +25,8 @@ from cluster.starting.environment import cluster_address
 from cluster.starting.folders import ray_temp
 from cluster.starting.nodes import ALONE_S, MEND, ON_A_CLUSTER_S, NodeWait
 from cluster.starting.own_sessions import own_sessions
-from cluster.starting.ports import free_port, no_ray_cluster, url_of
-from cluster.starting.serve_share import (
-    REWARD_PREFIX,
-    ServeShare,
-    application_of,
-    free_reward_port,
-    start_serve,
-)
+from cluster.starting.ports import REWARD_PORT, free_port, no_ray_cluster, url_of
+from cluster.starting.serve_share import ServeShare, application_of, start_serve
 from cluster.starting.undertaker import Undertaker
 from cluster.starting.unplaced import unplaced_in
 from cluster.supervision.deadlines import START_TIMEOUT_S
@@ -60,7 +54,7 @@ class RaySession:
 
     Args:
         config: Placement and the HTTP faces.
-        run_id: Names the Ray namespace and the Serve applications; one run on a cluster has it.
+        run_id: Names the Ray namespace and the Serve application; one run on a cluster has it.
         num_cpus: Logical CPUs the run's parts ask for in all. A private session gets at least
             so many, since the parts wait for each other most of the time.
     """
@@ -87,20 +81,18 @@ class RaySession:
         """Port of the labelling face, once the session is open."""
         self.own_port = 0
         """Port at which the run's own programs find it: another where it is beyond loopback."""
-        self._reward_front = ""
-        """URL of Serve's HTTP front."""
+        self.reward_port = 0
+        """Port of the reward's face, likewise."""
 
     def __enter__(self) -> RaySession:
         self.http_port = self._free_pages_port()
         self.own_port = self._free_own_port() if self._config.is_wide else self.http_port
+        self.reward_port = self._free_reward_port()
         try:
             self._undertaker = Undertaker()
             self._start_ray()
             if self._address is None:
-                host, wanted = self._config.own_host, self._config.reward_port
-                port = free_reward_port(host, wanted, {self.http_port, self.own_port})
-                self._reward_front = url_of(host, port)
-                self._serving = self._serve_calls.submit(start_serve, host, port)
+                self._serving = self._serve_calls.submit(start_serve)
             else:
                 self._share_serve(self._address)
         except BaseException:
@@ -157,14 +149,9 @@ class RaySession:
         return WideFace(host=config.http_host, port=self.http_port, certificate=config.certificate)
 
     @property
-    def reward_prefix(self) -> str:
-        """Path of the reward's face: on a cluster each run has its own."""
-        return REWARD_PREFIX if self._address is None else f"{REWARD_PREFIX}/{self.run_id}"
-
-    @property
     def reward_url(self) -> str:
         """Address of the reward's face, on this machine."""
-        return f"{self._reward_front}{self.reward_prefix}"
+        return url_of(self._config.own_host, self.reward_port)
 
     @property
     def pages_url(self) -> str:
@@ -193,7 +180,6 @@ class RaySession:
         self,
         build: Callable[[], serve.Application],
         name: str,
-        route_prefix: str,
         num_replicas: int = 1,
     ) -> Any:
         """Build and run a Serve application of this run; return its handle once it is healthy.
@@ -209,7 +195,6 @@ class RaySession:
         Args:
             build: Makes it.
             name: What it is in this run, e.g. "reward".
-            route_prefix: Its path at Serve's front.
             num_replicas: How many it has.
 
         Raises:
@@ -217,9 +202,7 @@ class RaySession:
         """
         app_name, loop = application_of(self.run_id, name), asyncio.get_running_loop()
         await loop.run_in_executor(self._serve_calls, self.wait_for_serve)
-        handle = await loop.run_in_executor(
-            self._serve_calls, _begin_deployment, build, app_name, route_prefix
-        )
+        handle = await loop.run_in_executor(self._serve_calls, _begin_deployment, build, app_name)
         began, asked = loop.time(), None
         while True:
             state = await loop.run_in_executor(self._serve_calls, application_state, app_name)
@@ -261,15 +244,19 @@ class RaySession:
             pass
         return port
 
+    def _free_reward_port(self) -> int:
+        """Return a port for the reward's face: the config's; for 0 one that is not the pages'."""
+        config, pages = self._config, {self.http_port, self.own_port}
+        while (port := free_port(config.own_host, config.reward_port, REWARD_PORT)) in pages:
+            pass  # never for ever: neither a config nor a session names the pages' ports for it
+        return port
+
     def _share_serve(self, address: str) -> None:
         """Join the cluster's Serve; whatever is against it is told before anything else starts."""
         by = f"process {os.getpid()} on {os.uname().nodename}, pages at {self.url}"
         self._share = ServeShare(self.run_id, by)
         self._mind().mind_share(address, self.run_id)
-        config = self._config
-        taken = {self.http_port, self.own_port}
-        front = self._share.join(config.own_host, config.reward_port, taken)
-        self._reward_front = url_of(front.host, front.port)
+        self._share.join()
 
     def _mind(self) -> Undertaker:
         assert self._undertaker is not None, "open the session first"
@@ -373,8 +360,8 @@ def _was_slow(error: Exception) -> bool:
     return "timed out during startup" in str(error)
 
 
-def _begin_deployment(build: Callable[[], serve.Application], name: str, prefix: str) -> Any:
-    target = serve.RunTarget(build(), name, prefix)
+def _begin_deployment(build: Callable[[], serve.Application], name: str) -> Any:
+    target = serve.RunTarget(build(), name, route_prefix=None)
     (handle,) = serve.run_many(
         [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
     )

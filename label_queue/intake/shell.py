@@ -7,7 +7,6 @@ and a Ray call's cost, and wait for Serve to start (docs/adr/0013-intake-on-a-po
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -18,11 +17,11 @@ from label_queue.intake.app import build_app
 from label_queue.intake.identity import is_identified
 from label_queue.intake.public_address import Site
 from label_queue.intake.queue_over_there import QueueOverThere
-from label_queue.intake.server import FaceServer, listen
+from label_queue.intake.server import PAGES_PORT, FaceServer
 from label_queue.intake.sign_in.secret import read_client_secret
 from label_queue.intake.wide_face import WideDoor, WideFace
 from label_queue.sides.intake_failures import IntakeFailures
-from protocol.logs import logger_of
+from protocol.http_server import end_process, listen
 from protocol.remote import Sides, StartedAgain, named, side_of
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ INTAKE_OPTIONS = {
     "max_task_retries": -1,
 }
 """What `spawn` starts the intake with, on the machine whose loopback it is to listen at."""
-
-_log = logger_of("intake")
 
 
 class IntakeShell(StartedAgain):
@@ -87,13 +84,13 @@ class IntakeShell(StartedAgain):
         app = build_app(
             QueueOverThere(queue), config, tell_failure, bell, site, prompt_language, sign_in
         )
-        self._servers = [FaceServer(app, listen(host, port), config, is_identified)]
+        self._servers = [FaceServer(app, listen(host, port, PAGES_PORT), config, is_identified)]
         if wide is not None:
-            outside = listen(wide.host, wide.port)
+            outside = listen(wide.host, wide.port, PAGES_PORT)
             door = WideDoor(app)
             self._servers.append(FaceServer(door, outside, config, is_identified, wide.tls))
         for server in self._servers:
-            server.start(_end_process)
+            server.start(end_process)
 
     async def ready(self) -> None:
         """Return once requests are taken, as they are from the start on. May be called twice."""
@@ -115,9 +112,3 @@ def open_sign_in(config: IntakeConfig, site: Site) -> SignIn | None:
 
     secret = read_client_secret(config.oidc)
     return SignIn(config.oidc, secret, site, clock=time.time, monotonic=time.monotonic)
-
-
-def _end_process(error: BaseException | None) -> None:
-    """End a process that listens no more, so that Ray starts another."""
-    _log.error("the intake's server ended by itself", error=repr(error))
-    os._exit(1)

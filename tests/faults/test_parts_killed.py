@@ -41,14 +41,20 @@ LONG = (
 )
 
 
-STARTED_BY_RAY = ("the metrics hub", "the label queue", "the intake", "the reward announcer")
+STARTED_BY_RAY = (
+    "the metrics hub",
+    "the label queue",
+    "the intake",
+    "the reward announcer",
+    "the reward's face",
+)
 KINDS = {
     "the metrics hub": "ray::MetricsShell",
     "the label queue": "ray::LabelQueueShell",
     "the intake": "ray::IntakeShell",
     "the reward announcer": "ray::AnnouncerShell",
     "the reward replica": "-reward:RewardReplica",
-    "Serve's proxy": "ray::ProxyActor",
+    "the reward's face": "ray::RewardFace",
     "Serve's controller": "ray::ServeController",
 }
 """What the command line of each holds."""

@@ -19,11 +19,12 @@ from label_queue.config import IntakeConfig
 from label_queue.intake.app import build_app
 from label_queue.intake.identity import CSRF_HEADER, csrf_token
 from label_queue.intake.public_address import NOT_PUBLISHED, Site
-from label_queue.intake.server import FaceServer, listen
+from label_queue.intake.server import PAGES_PORT, FaceServer
 from label_queue.intake.wide_face import Certificate, WideDoor, WideFace
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
+from protocol.http_server import listen
 from tests.support.labels import make_config
 from tests.support.patience import PATIENCE_S
 from tests.support.proxies import NAME, Place
@@ -61,10 +62,10 @@ async def face(tmp_path: Path) -> AsyncIterator[Face]:
         clock=time.time,
     )
     app = build_app(queue, IntakeConfig(), site=site)
-    own = listen("127.0.0.1", 0)
+    own = listen("127.0.0.1", 0, PAGES_PORT)
     servers = [
         FaceServer(app, own),
-        FaceServer(WideDoor(app), listen(wide.host, wide.port), tls=wide.tls),
+        FaceServer(WideDoor(app), listen(wide.host, wide.port, PAGES_PORT), tls=wide.tls),
     ]
     for server in servers:
         server.start(_not_told_to)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorAlreadyExistsError
 
 from cluster.starting import claims
 from protocol.errors import ResourceError
@@ -29,7 +30,7 @@ class FakeRay:
 
     def make(self, name: str, by: str) -> Any:
         if name in self.holders:
-            raise ValueError(self.refusal)
+            raise ActorAlreadyExistsError(self.refusal)
         self.holders[name] = by
         return SimpleNamespace(name=name)
 
@@ -82,6 +83,14 @@ def test_what_ray_refuses_for_another_reason_is_not_taken_for_a_name(ray: FakeRa
     ray.make = refuse  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="num_cpus"):
         claims.claim("run/a", "me")
+
+
+def test_a_name_that_comes_free_while_it_is_asked_for_was_taken(ray: FakeRay) -> None:
+    def refuse(name: str, by: str) -> None:
+        raise ActorAlreadyExistsError(ray.refusal)
+
+    ray.make = refuse  # type: ignore[method-assign]
+    assert claims.claim("serve", "me") is None
 
 
 def test_who_is_gone_meanwhile_is_told_of_as_such(ray: FakeRay) -> None:

@@ -89,7 +89,7 @@ async def test_ray_is_shut_down_after_the_last_call_has_returned(
     session: RaySession, install: Install
 ) -> None:
     serve = install(FakeServe())
-    deploying = asyncio.create_task(session.deploy(object, "reward", "/reward"))
+    deploying = asyncio.create_task(session.deploy(object, "reward"))
     await asyncio.to_thread(serve.is_called.wait)
     deploying.cancel()
     ending = asyncio.create_task(asyncio.to_thread(session.__exit__, None, None, None))
@@ -104,7 +104,7 @@ async def test_ray_is_shut_down_after_the_last_call_has_returned(
 async def test_an_application_is_waited_for(session: RaySession, install: Install) -> None:
     serve = install(FakeServe("NOT_STARTED", "DEPLOYING", "RUNNING"))
     serve.may_return.set()
-    assert await session.deploy(object, "reward", "/reward") is HANDLE
+    assert await session.deploy(object, "reward") is HANDLE
 
 
 async def test_an_application_that_cannot_start_says_why(
@@ -113,7 +113,7 @@ async def test_an_application_that_cannot_start_says_why(
     serve = install(FakeServe("DEPLOYING", "DEPLOY_FAILED"))
     serve.may_return.set()
     with pytest.raises(DeploymentFailed, match="andon-run-1-reward did not start: no such model"):
-        await session.deploy(object, "reward", "/reward")
+        await session.deploy(object, "reward")
 
 
 NO_ROOM = (
@@ -134,7 +134,7 @@ async def test_an_application_without_room_says_what_it_lacks(
         r"available: \{\"CPU\": 0.0\}; .*wait_for_nodes_s"
     )
     with pytest.raises(DeploymentFailed, match=lacks):
-        await session.deploy(object, "labels", "/")
+        await session.deploy(object, "labels")
 
 
 async def test_a_slow_start_is_waited_for_and_so_is_room_that_comes(
@@ -142,7 +142,7 @@ async def test_a_slow_start_is_waited_for_and_so_is_room_that_comes(
 ) -> None:
     serve = install(FakeServe(NO_ROOM, SLOW, SLOW, NO_ROOM, "RUNNING"))
     serve.may_return.set()
-    assert await session.deploy(object, "reward", "/reward") is HANDLE
+    assert await session.deploy(object, "reward") is HANDLE
 
 
 ROOM = NO_ROOM.replace('"CPU": 0.0', '"CPU": 3.0')
@@ -153,7 +153,7 @@ async def test_where_there_is_room_a_node_that_takes_its_time_is_waited_for(
 ) -> None:
     serve = install(FakeServe(ROOM, ROOM, ROOM, "RUNNING"))
     serve.may_return.set()
-    assert await session.deploy(object, "reward", "/reward") is HANDLE
+    assert await session.deploy(object, "reward") is HANDLE
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_beyond_loopback_the_run_s_own_programs_have_a_port_that_is_nobody_else_
 ) -> None:
     from cluster.starting import session as module
 
-    free = iter([8443, 8443, 9000, 31_000])
+    free = iter([8443, 8443, 9000, 31_000, 8443, 31_000, 9000])
     monkeypatch.setattr(module, "free_port", lambda *_: next(free))
     wide = ClusterConfig(
         http_host="0.0.0.0",
@@ -193,7 +193,9 @@ def test_beyond_loopback_the_run_s_own_programs_have_a_port_that_is_nobody_else_
     session = module.RaySession(wide, "run-1", 2)
     session.http_port = session._free_pages_port()
     session.own_port = session._free_own_port()
+    session.reward_port = session._free_reward_port()
     assert session.url == "http://127.0.0.1:31000"
+    assert session.reward_url == "http://127.0.0.1:9000"
     assert session.pages_url == "https://label.example.org"
     assert session.wide_face == WideFace(host="0.0.0.0", port=8443)
     assert session.site.is_behind_tls

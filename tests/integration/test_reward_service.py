@@ -25,7 +25,7 @@ from tenacity import (
 from protocol.errors import BundleCorrupt, InputError, ScoringFailed, SwapFailed
 from protocol.fits import RewardVersion
 from protocol.messages import Score
-from protocol.remote import Remote
+from protocol.remote import Remote, spawn
 from reward_service.client import RewardClient
 from reward_service.config import RewardServiceConfig
 from tests.support.patience import PATIENCE_S
@@ -99,10 +99,10 @@ def service(
     import ray
     from ray import serve
 
+    from reward_service.face import FACE_OPTIONS, RewardFace
     from reward_service.shell import build_reward_app, connect, start_announcer
 
-    port = free_port()
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    serve.start(proxy_location="Disabled")
     announcer = start_announcer("reward-announcer", CONFIG)
     app = build_reward_app(
         announcer=announcer,
@@ -111,14 +111,21 @@ def service(
         config=CONFIG,
         actor_options={"num_cpus": 0.1},
     )
-    handle = serve.run(app, name="reward", route_prefix="/reward")
-    url = f"http://127.0.0.1:{port}/reward"
+    handle = serve.run(app, name="reward", route_prefix=None)
+    port = free_port()
+    face = spawn(RewardFace, "the reward's face", FACE_OPTIONS)(
+        handle, "reward-announcer", CONFIG, host="127.0.0.1", port=port
+    )
+    asyncio.run(face.ask(RewardFace.ready))
+    url = f"http://127.0.0.1:{port}"
     # A service that has no version yet says so.
     assert httpx.get(f"{url}/health", timeout=PATIENCE_S).status_code == 503
     series = VersionSeries(tmp_path_factory.mktemp("run") / "reward", tiny_model)
     client = connect(handle, announcer, CONFIG, seed=0)
     asyncio.run(client.swap(series.write()))
     yield Service(client=client, announcer=announcer, url=url, series=series)
+    asyncio.run(face.ask(RewardFace.stop))
+    ray.kill(face.handle)
     serve.delete("reward")
     ray.kill(announcer.handle)
     serve.shutdown()
@@ -208,6 +215,25 @@ async def test_bad_requests_are_refused_by_name(service: Service) -> None:
         assert health.json() == {"reward_version": service.series.last}
         page = await http.get(f"{service.url}/openapi.json")
         assert "/get_reward" in page.json()["paths"]
+
+
+async def test_what_cannot_be_scored_costs_nobody_who_asked_at_the_same_time(
+    service: Service,
+) -> None:
+    texts = ["the soup was lovely", "the " * 65, "tea", "\ufffd " * 70, "bed was fresh"] * 8
+    url = f"{service.url}/get_reward"
+    async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as http:
+        answers = await asyncio.gather(*(http.post(url, json={"query": [t]}) for t in texts))
+    assert [answer.status_code for answer in answers] == [200, 422, 200, 422, 200] * 8
+    rewards = {
+        text: answer.json().get("rewards") for text, answer in zip(texts, answers, strict=True)
+    }
+    alone = [rewards[text] for text in ("the soup was lovely", "tea", "bed was fresh")]
+    async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as http:
+        again = await http.post(
+            url, json={"query": ["the soup was lovely", "tea", "bed was fresh"]}
+        )
+    assert again.json()["rewards"] == pytest.approx([one[0] for one in alone], abs=1e-4)
 
 
 async def test_its_face_is_not_there_for_other_hosts(service: Service) -> None:

@@ -60,13 +60,3 @@ def test_the_port_is_bound_where_ray_listens(
 
     assert replica.add_port_to_grpc_server(object(), "[::]:0") == 4321
     assert bound == ["127.0.0.1:0"]
-
-
-def test_proxies_are_given_as_long_as_is_said(
-    serve_patch: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    modules = [import_module(f"ray.serve._private.{name}") for name in ("api", "client")]
-    for module in modules:
-        monkeypatch.setattr(module, "HTTP_PROXY_TIMEOUT", module.HTTP_PROXY_TIMEOUT)
-    serve_patch.give_proxies(7.0)
-    assert [module.HTTP_PROXY_TIMEOUT for module in modules] == [7.0, 7.0]

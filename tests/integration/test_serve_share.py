@@ -20,25 +20,23 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecatedSince20"),
 ]
 
-HOST = "127.0.0.1"
-PAGES = 8000
-
 
 @dataclass
 class FakeCluster:
     """Names that drivers have, one Serve or none, and the store of the cluster."""
 
     names: dict[str, str] = field(default_factory=dict)
-    front: Any = None
+    serve: str | None = None
+    """What names it."""
     applications: set[str] = field(default_factory=set)
     kept: dict[str, bytes] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     num_started: int = 0
 
-    def start(self, host: str, port: int) -> None:
-        assert self.front is None, "there is one Serve on a cluster"
+    def start(self) -> None:
+        assert self.serve is None, "there is one Serve on a cluster"
         self.num_started += 1
-        self.front = SimpleNamespace(host=host, port=port, serve_id=f"serve-{self.num_started}")
+        self.serve = f"serve-{self.num_started}"
         self.log.append("start")
 
     def delete(self, name: str) -> None:
@@ -46,7 +44,7 @@ class FakeCluster:
         self.log.append(f"delete {name}")
 
     def shutdown(self) -> None:
-        self.front = None
+        self.serve = None
         self.applications.clear()
         self.log.append("shutdown")
 
@@ -90,7 +88,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     monkeypatch.setattr(module, "turn", turn)
     monkeypatch.setattr(module, "claimed", lambda: frozenset(cluster.names))
     monkeypatch.setattr(module, "start_serve", cluster.start)
-    monkeypatch.setattr(module, "serve_front", lambda: cluster.front)
+    monkeypatch.setattr(module, "serve_id", lambda: cluster.serve)
     serve = SimpleNamespace(
         status=lambda: SimpleNamespace(applications=dict.fromkeys(cluster.applications)),
         delete=cluster.delete,
@@ -116,7 +114,7 @@ def begin(fake: FakeCluster) -> Begin:
 
     def begun(run_id: str) -> ServeShare:
         share = ServeShare(run_id, f"driver of {run_id}")
-        share.join(HOST, 0, {PAGES})
+        share.join()
         fake.applications.add(application_of(run_id, "reward"))
         return share
 
@@ -125,10 +123,8 @@ def begin(fake: FakeCluster) -> Begin:
 
 def test_the_first_run_starts_serve_and_the_others_join_it(fake: FakeCluster, begin: Begin) -> None:
     first = begin("a")
-    front = fake.front
     begin("b")
     assert fake.num_started == 1
-    assert fake.front is front
     assert first is not None
     assert fake.applications == {"andon-a-reward", "andon-b-reward"}
 
@@ -143,7 +139,7 @@ def test_a_run_ends_its_own_application_and_only_the_last_one_ends_serve(
     assert fake.applications == {f"andon-{last}-reward"}
     runs[last].leave()
     assert fake.log[-1] == "shutdown"
-    assert fake.front is None
+    assert fake.serve is None
     assert not fake.kept
     assert not fake.names
 
@@ -153,11 +149,11 @@ def test_a_run_that_has_not_deployed_yet_keeps_serve_going(fake: FakeCluster, be
 
     first = begin("a")
     second = ServeShare("b", "driver of b")
-    second.join(HOST, 0, {PAGES})
+    second.join()
     first.leave()
-    assert fake.front is not None
+    assert fake.serve is not None
     second.leave()
-    assert fake.front is None
+    assert fake.serve is None
 
 
 def test_a_run_that_has_only_claimed_its_name_keeps_serve_going(
@@ -168,15 +164,15 @@ def test_a_run_that_has_only_claimed_its_name_keeps_serve_going(
     first = begin("a")
     second = ServeShare("b", "driver of b")
     first.leave()
-    second.join(HOST, 0, {PAGES})
+    second.join()
     assert fake.num_started == 1
 
 
 def test_serve_that_was_there_before_stays(fake: FakeCluster, begin: Begin) -> None:
-    fake.start(HOST, 8123)
+    fake.start()
     begin("a").leave()
     assert fake.log == ["start", "delete andon-a-reward"]
-    assert fake.front is not None
+    assert fake.serve is not None
 
 
 def test_serve_that_somebody_started_after_ours_was_ended_by_hand_stays(
@@ -184,9 +180,9 @@ def test_serve_that_somebody_started_after_ours_was_ended_by_hand_stays(
 ) -> None:
     share = begin("a")
     fake.shutdown()
-    fake.start(HOST, 8123)
+    fake.start()
     share.leave()
-    assert fake.front.port == 8123
+    assert fake.serve == "serve-2"
 
 
 def test_somebody_else_s_application_keeps_serve_going(fake: FakeCluster, begin: Begin) -> None:
@@ -195,7 +191,7 @@ def test_somebody_else_s_application_keeps_serve_going(fake: FakeCluster, begin:
     fake.applications |= theirs
     share.leave()
     assert fake.applications == theirs
-    assert fake.front is not None
+    assert fake.serve is not None
 
 
 def test_serve_that_was_ended_by_hand_is_no_error_at_the_end(
@@ -250,7 +246,7 @@ def test_the_undertaker_removes_what_a_killed_run_left(
     assert fake.log[-3:] == ["joined", "delete andon-a-reward", "left"]
     assert fake.applications == {"andon-b-reward"}
     other.leave()
-    assert fake.front is None
+    assert fake.serve is None
 
 
 def test_two_runs_of_one_name_are_refused_and_the_first_goes_on(
@@ -266,31 +262,3 @@ def test_runs_whose_names_begin_alike_are_told_apart(fake: FakeCluster, begin: B
     begin("a-b")
     begin("a").leave()
     assert fake.applications == {"andon-a-b-reward"}
-
-
-def test_a_serve_that_others_reach_is_not_joined(fake: FakeCluster, begin: Begin) -> None:
-    fake.start("0.0.0.0", 8123)
-    with pytest.raises(ResourceError, match=r"listens at 0\.0\.0\.0:8123, where others .* reach"):
-        begin("a")
-
-
-def test_a_port_that_serve_does_not_have_is_refused_with_the_one_it_has(
-    fake: FakeCluster, begin: Begin
-) -> None:
-    from cluster.starting.serve_share import ServeShare
-
-    fake.start("localhost", 8123)
-    fake.applications.add("andon-b-reward")
-    fake.names["run/b"] = "driver of b"
-    mend = r"reward_port is 9, but .* localhost:8123 .* for andon-b-reward, .* to 8123 or to 0"
-    with pytest.raises(ResourceError, match=mend):
-        ServeShare("a", "driver of a").join(HOST, 9, {PAGES})
-    assert ServeShare("c", "driver of c").join(HOST, 8123, {PAGES}).port == 8123
-
-
-def test_the_reward_s_port_is_never_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cluster.starting import serve_share as module
-
-    free = iter([PAGES, PAGES, 8001])
-    monkeypatch.setattr(module, "free_port", lambda *_: next(free))
-    assert module.free_reward_port(HOST, 0, {PAGES}) == 8001

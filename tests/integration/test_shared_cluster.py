@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx
 import psutil
@@ -33,17 +34,34 @@ class Driver:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.url = ""
+        self.front = ""
+        """Serve's HTTP front, where there is one."""
 
     def wait_until_it_answers(self) -> None:
-        self.url = self.process.stdout.readline().strip()
-        assert self.url, self.process.stderr.read()
-        wait_until(lambda: self.answers, f"an answer at {self.url}", PATIENCE_S)
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        self.front = line.strip()
+        assert self.answers
+
+    def look(self) -> dict[str, Any]:
+        """Return what its application answers, and what is on the cluster's Serve."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        seen: dict[str, Any] = json.loads(line)
+        return seen
 
     @property
     def answers(self) -> bool:
         """Whether the application is there, and this run's."""
-        return answer(self.url) == (200, self.run_id)
+        return bool(self.look()["answer"] == self.run_id)
+
+    @property
+    def applications(self) -> list[str]:
+        """All that are on the cluster."""
+        found: list[str] = self.look()["applications"]
+        return found
 
     def end(self) -> None:
         """Have it end as a run does."""
@@ -60,15 +78,6 @@ class Driver:
             self.kill()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             stream.close()
-
-
-def answer(url: str) -> tuple[int, str] | None:
-    """Return status and body at an address; None where nobody listens."""
-    try:
-        found = httpx.get(url, timeout=PATIENCE_S, trust_env=False)
-    except httpx.TransportError:
-        return None
-    return found.status_code, found.text
 
 
 @pytest.fixture(scope="module")
@@ -107,17 +116,14 @@ def serve_has_ended(cluster: tuple[str, psutil.Popen]) -> Callable[[], bool]:
 Begin = Callable[[str], Driver]
 
 
-def test_two_that_start_at_once_share_one_front_and_each_ends_its_own(
+def test_two_that_start_at_once_share_one_serve_and_each_ends_its_own(
     begin: Begin, serve_has_ended: Callable[[], bool]
 ) -> None:
     first, second = begin("run-1"), begin("run-2")
     for driver in (first, second):
         driver.wait_until_it_answers()
-    assert urlsplit(first.url).netloc == urlsplit(second.url).netloc
-    assert (urlsplit(first.url).path, urlsplit(second.url).path) == (
-        "/reward/run-1",
-        "/reward/run-2",
-    )
+    assert first.look()["serve"] == second.look()["serve"]
+    assert first.applications == ["andon-run-1-reward", "andon-run-2-reward"]
 
     namesake = begin("run-1")
     assert namesake.process.wait(PATIENCE_S) != 0
@@ -128,13 +134,10 @@ def test_two_that_start_at_once_share_one_front_and_each_ends_its_own(
     assert first.answers
 
     first.end()
-    gone = answer(first.url)
-    assert gone is not None
-    assert gone[0] == 404
+    assert second.applications == ["andon-run-2-reward"]
     assert second.answers
 
     second.end()
-    assert answer(second.url) is None
     wait_until(serve_has_ended, "an empty cluster", PATIENCE_S)
 
 
@@ -145,7 +148,8 @@ def test_what_a_killed_driver_leaves_goes_by_itself_and_nothing_else(
     for driver in (first, second):
         driver.wait_until_it_answers()
     first.kill()
-    wait_until(lambda: (answer(first.url) or (0,))[0] == 404, "the first one's end", PATIENCE_S)
+    only_second = ["andon-run-2-reward"]
+    wait_until(lambda: second.applications == only_second, "the first one's end", PATIENCE_S)
     assert second.answers
 
     again = begin("run-1")
@@ -156,12 +160,16 @@ def test_what_a_killed_driver_leaves_goes_by_itself_and_nothing_else(
 
 
 @pytest.mark.long
-def test_serve_that_somebody_else_started_is_joined_and_stays(begin: Begin) -> None:
+def test_serve_that_somebody_else_started_is_joined_and_stays_and_has_no_route_to_ours(
+    begin: Begin,
+) -> None:
     theirs = begin(THEIRS)
     theirs.wait_until_it_answers()
     ours = begin("run-1")
     ours.wait_until_it_answers()
-    assert urlsplit(ours.url).netloc == urlsplit(theirs.url).netloc
+    assert ours.look()["serve"] == theirs.look()["serve"]
+    routes = httpx.get(f"{theirs.front}/-/routes", timeout=PATIENCE_S, trust_env=False).json()
+    assert routes == {"/theirs": THEIRS}
     ours.end()
-    assert (answer(ours.url) or (0,))[0] == 404
+    assert theirs.applications == [THEIRS]
     assert theirs.answers

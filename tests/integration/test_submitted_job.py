@@ -30,7 +30,7 @@ from cluster.starting.ports import check_ray
 from cluster.starting.session import RaySession
 check_ray(cluster_address(None))
 with RaySession(ClusterConfig(http_port=0), "submitted-1", 1) as session:
-    print("joined", cluster_address(None), session.reward_prefix, os.environ["HF_HOME"])
+    print("joined", cluster_address(None), os.environ["HF_HOME"])
 print("left")
 """
 
@@ -77,7 +77,7 @@ def test_a_submitted_driver_joins_the_cluster_it_runs_on(
     wait_until(was_taken, "an agent that takes jobs", PATIENCE_S)
     done = tries[-1]
     assert done.returncode == 0, done.stdout + done.stderr
-    joined = re.search(r"^joined (\S+) (\S+) (\S+)$", done.stdout, re.MULTILINE)
+    joined = re.search(r"^joined (\S+) (\S+)$", done.stdout, re.MULTILINE)
     assert joined is not None, done.stdout
-    assert joined.groups() == (address, "/reward/submitted-1", "/runs/.huggingface")
+    assert joined.groups() == (address, "/runs/.huggingface")
     assert re.search(r"^left$", done.stdout, re.MULTILINE)

@@ -17,7 +17,8 @@ from cluster.front.app import Front
 from cluster.front.forwarding import Forwarder
 from cluster.front.places import Places
 from cluster.run_folder import RunFolder
-from label_queue.intake.server import FaceServer, listen
+from label_queue.intake.server import PAGES_PORT, FaceServer
+from protocol.http_server import listen
 from tests.support.patience import PATIENCE_S
 from tests.support.run_process import andon
 
@@ -44,7 +45,7 @@ def make_run(root: Path, name: str, **state: object) -> RunFolder:
 @asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[str]:
     """Yield where an application answers."""
-    listener = listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0, PAGES_PORT)
     server = FaceServer(app, listener)
     ends: list[BaseException | None] = []
     server.start(ends.append)

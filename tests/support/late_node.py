@@ -75,7 +75,7 @@ async def wait_on(cluster: Any) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(add_node())
             group.create_task(place([PART] * 2, "PACK", "2 learner ranks", session.nodes))
-            group.create_task(session.deploy(deployment.bind, "reward", session.reward_prefix))
+            group.create_task(session.deploy(deployment.bind, "reward"))
     short = ClusterConfig(address=cluster.address, http_port=0, wait_for_nodes_s=1.0)
     with RaySession(short, "late-1", 1) as session:
         try:

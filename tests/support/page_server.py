@@ -11,7 +11,8 @@ from label_queue.config import IntakeConfig
 from label_queue.intake.app import FacedQueue, build_app
 from label_queue.intake.identity import is_identified
 from label_queue.intake.public_address import Site
-from label_queue.intake.server import FaceServer, listen
+from label_queue.intake.server import PAGES_PORT, FaceServer
+from protocol.http_server import listen
 
 
 @asynccontextmanager
@@ -19,7 +20,7 @@ async def serve(
     app: FastAPI, port: int = 0, limits: IntakeConfig | None = None
 ) -> AsyncIterator[str]:
     """Yield the address under which the application answers."""
-    listener = listen("127.0.0.1", port)
+    listener = listen("127.0.0.1", port, PAGES_PORT)
     server = FaceServer(app, listener, limits, is_identified)
     server.start(_not_told_to)
     try:

@@ -110,7 +110,9 @@ def test_every_way_is_an_arm_with_a_name_of_its_own() -> None:
     assert STALE["naive", None, True].name == "direct-free-naive-unbounded"
 
 
-@pytest.mark.parametrize("name", ["direct-free-lag1", "direct-kl8-naive-lag2", "direct-kl8-noise0.5-unweighed"])
+@pytest.mark.parametrize(
+    "name", ["direct-free-lag1", "direct-kl8-naive-lag2", "direct-kl8-noise0.5-unweighed"]
+)
 def test_each_way_trains(
     policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -163,7 +163,7 @@ def test_both_faces_are_found_where_they_were() -> None:
     pages, reward = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
     while pages == reward:
         reward = free_port("127.0.0.1", 0)
-    state = {"url": at(pages), "reward_url": at(reward, "/reward")}
+    state = {"url": at(pages), "reward_url": at(reward)}
     any_port = config(cluster={"http_port": 0})
     ports = at_the_old_port(any_port, state).cluster
     assert (ports.http_port, ports.reward_port) == (pages, reward)
@@ -186,30 +186,22 @@ def test_beyond_loopback_the_pages_are_where_they_were_and_not_where_programs_ca
         "public_url": "http://10.0.0.1:8443",
         "without_tls": "network_may_read_tokens",
     }
-    state = {"url": at(31_000), "reward_url": at(31_001, "/reward"), "http_port": 8443}
+    state = {"url": at(31_000), "reward_url": at(31_001), "http_port": 8443}
     ports = at_the_old_port(config(cluster=wide), state).cluster
     assert (ports.http_port, ports.reward_port) == (8443, 31_001)
     assert asked == [("0.0.0.0", 8443), ("127.0.0.1", 31_001)]
 
 
-def test_on_a_cluster_the_reward_is_where_its_serve_is() -> None:
-    pages, reward = free_port("127.0.0.1", 0), free_port("127.0.0.1", 0)
-    state = {"url": at(pages), "reward_url": at(reward, "/reward/run-1")}
-    there = config(cluster={"http_port": 0, "address": "10.0.0.1:6379"})
-    ports = at_the_old_port(there, state).cluster
-    assert (ports.http_port, ports.reward_port) == (pages, 0)
-
-
 def test_a_port_that_was_chosen_or_is_taken_stays_as_the_config_says() -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         taken = busy.getsockname()[1]
-        state = {"url": at(taken), "reward_url": at(taken, "/reward")}
+        state = {"url": at(taken), "reward_url": at(taken)}
         cluster = at_the_old_port(config(cluster={"http_port": 0}), state).cluster
         assert (cluster.http_port, cluster.reward_port) == (0, 0)
     pages = free_port("127.0.0.1", 0)
     chosen = config(cluster={"http_port": pages})
     # The reward's may not take what the pages were given since.
-    cluster = at_the_old_port(chosen, {"url": at(1), "reward_url": at(pages, "/reward")}).cluster
+    cluster = at_the_old_port(chosen, {"url": at(1), "reward_url": at(pages)}).cluster
     assert (cluster.http_port, cluster.reward_port) == (pages, 0)
 
 

@@ -17,6 +17,10 @@ async def echo(answer: int) -> int:
     return answer
 
 
+def call(answer: int) -> Call:
+    return echo, (answer,), {}
+
+
 class Post:
     """Keeps messages until they are let through."""
 
@@ -44,7 +48,7 @@ async def test_what_comes_while_a_message_is_on_its_way_leaves_together() -> Non
     gathered = Gathered(post.send)
     calls = []
     for number in range(6):
-        calls.append(asyncio.create_task(gathered.call(echo, number)))
+        calls.append(asyncio.create_task(gathered.ask(call(number))))
         await turns()
     assert post.sizes == [1]
     post.open.set()
@@ -55,14 +59,40 @@ async def test_what_comes_while_a_message_is_on_its_way_leaves_together() -> Non
 async def test_a_message_holds_no_more_than_it_may() -> None:
     post = Post()
     gathered = Gathered(post.send)
-    first = asyncio.create_task(gathered.call(echo, -1))
+    first = asyncio.create_task(gathered.ask(call(-1)))
     await turns()
     count = CALLS_A_MESSAGE + 1
-    calls = [asyncio.create_task(gathered.call(echo, number)) for number in range(count)]
+    calls = [asyncio.create_task(gathered.ask(call(number))) for number in range(count)]
     await turns()
     post.open.set()
     assert await asyncio.gather(first, *calls) == list(range(-1, count))
     assert post.sizes == [1, CALLS_A_MESSAGE, 1]
+
+
+async def test_several_messages_are_on_their_way_where_they_may_be() -> None:
+    post = Post()
+    gathered = Gathered(post.send, at_once=2)
+    calls = []
+    for number in range(5):
+        calls.append(asyncio.create_task(gathered.ask(call(number))))
+        await turns()
+    assert post.sizes == [1, 1]
+    post.open.set()
+    assert await asyncio.gather(*calls) == list(range(5))
+    assert post.sizes == [1, 1, 3]
+
+
+async def test_what_items_cost_bounds_a_message_and_a_dear_one_goes_by_itself() -> None:
+    messages: list[list[int]] = []
+
+    async def send(items: list[int]) -> Sequence[Outcome]:
+        messages.append(items)
+        return [Outcome(answer=-item) for item in items]
+
+    gathered = Gathered(send, most=10, cost=lambda item: item)
+    ends = await asyncio.gather(*map(gathered.ask, (4, 5, 2, 25, 1, 9)))
+    assert ends == [-4, -5, -2, -25, -1, -9]
+    assert messages == [[4, 5], [2], [25], [1, 9]]
 
 
 async def test_a_message_that_is_lost_is_lost_to_all_in_it_and_to_nobody_else() -> None:
@@ -77,20 +107,20 @@ async def test_a_message_that_is_lost_is_lost_to_all_in_it_and_to_nobody_else() 
         return [Outcome(answer=args[0]) for _, args, _ in calls]
 
     gathered = Gathered(send)
-    first = asyncio.create_task(gathered.call(echo, 0))
+    first = asyncio.create_task(gathered.ask(call(0)))
     await turns(1)
-    others = [asyncio.create_task(gathered.call(echo, number)) for number in range(3)]
+    others = [asyncio.create_task(gathered.ask(call(number))) for number in range(3)]
     ends = await asyncio.gather(first, *others, return_exceptions=True)
     assert [type(end) for end in ends] == [int, *[ActorDied] * 3]
-    assert await gathered.call(echo, 7) == 7
+    assert await gathered.ask(call(7)) == 7
 
 
 async def test_one_that_is_cancelled_before_it_left_is_not_made() -> None:
     post = Post()
     gathered = Gathered(post.send)
-    first = asyncio.create_task(gathered.call(echo, 0))
+    first = asyncio.create_task(gathered.ask(call(0)))
     await turns()
-    calls = [asyncio.create_task(gathered.call(echo, number)) for number in (1, 2)]
+    calls = [asyncio.create_task(gathered.ask(call(number))) for number in (1, 2)]
     await turns()
     calls[0].cancel()
     first.cancel()  # on its way: it is made, and nobody takes the answer

@@ -12,21 +12,22 @@ from protocol.messages import Score
 from reward_service.http import build_http_app
 from tests.support.reward import make_reward_version
 
-WORDS = {"good": 5, "soup": 6}
-
 
 class Backend:
-    """Scores by counting tokens, with two heads; raises `error` instead if there is one."""
+    """Scores by counting words, with two heads; raises `error` instead if there is one."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.version: RewardVersion | None = make_reward_version(7)
 
-    async def score(self, sequences: list[tuple[int, ...]]) -> list[Score]:
+    async def score(self, texts: list[str]) -> list[Score]:
         if self.error:
             raise self.error
-        lengths = [float(len(sequence)) for sequence in sequences]
+        lengths = [float(len(text.split())) for text in texts]
         return [Score(value=n, heads=(n - 1, n + 1), reward_version=7) for n in lengths]
+
+    async def served(self) -> RewardVersion | None:
+        return self.version
 
 
 @pytest.fixture
@@ -37,8 +38,7 @@ def backend() -> Backend:
 def client_of(backend: Backend, token: str | None = None) -> httpx.AsyncClient:
     app = build_http_app(
         score=backend.score,
-        tokenize=lambda text: [WORDS[word] for word in text.split()],
-        live=lambda: backend.version,
+        served=backend.served,
         token_digest=None if token is None else hashlib.sha256(token.encode()).hexdigest(),
     )
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000")

@@ -39,7 +39,7 @@ def test_every_process_of_a_run_is_in_the_plan() -> None:
         *("learner rank 0", "learner rank 1", "reward trainer rank 0"),
         *("rollout actor 0", "rollout actor 1", "reward replica 0"),
         *("driver", "label queue", "weigher of labelers", "intake", "metrics hub"),
-        *("reward announcer", "Ray and Serve", "robot"),
+        *("reward announcer", "reward's face", "Ray and Serve", "robot"),
     ]
     assert plan.devices == ()
     assert plan.fits

@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 from label_queue.config import IntakeConfig
 from label_queue.intake import connections, server
 from label_queue.intake.connections import Doorstep, Watch
-from label_queue.intake.server import FaceServer, listen
+from label_queue.intake.server import PAGES_PORT, FaceServer
+from protocol.http_server import listen
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.page_server import serve_people
 from tests.support.patience import PATIENCE_S
@@ -91,7 +92,7 @@ Connect = Callable[[], Awaitable[Client]]
 @asynccontextmanager
 async def served(face: Face, **limits: Any) -> AsyncIterator[Connect]:
     """Yield what opens connections to a face with these limits."""
-    listener = listen(HOST, 0)
+    listener = listen(HOST, 0, PAGES_PORT)
     told: list[BaseException | None] = []
     face_server = FaceServer(face, listener, IntakeConfig(**limits), who_says)
     face_server.start(told.append)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Scope
 from label_queue.config import IntakeConfig
 from label_queue.connectors.webhooks import StandardWebhook
 from label_queue.intake.app import build_app
-from label_queue.intake.server import Turnstile
+from protocol.http_server import Turnstile
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.page_server import serve
 

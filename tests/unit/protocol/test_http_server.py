@@ -1,4 +1,4 @@
-"""The labelling face's own HTTP server: its port, its turns, its end."""
+"""An HTTP server of our own: its port, its turns, its end."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from label_queue.intake.server import FaceServer, Turnstile, listen
 from protocol.errors import ResourceError
+from protocol.http_server import HttpServer, Turnstile, listen
 
 HOST = "127.0.0.1"
+KEY = "cluster.http_port"
 
 
 class Echo:
@@ -42,8 +43,8 @@ def unexpected(error: BaseException | None) -> None:
 
 
 async def test_what_a_request_says_of_its_way_is_not_written_over_who_connects() -> None:
-    listener = listen(HOST, 0)
-    server = FaceServer(Echo(), listener)
+    listener = listen(HOST, 0, KEY)
+    server = HttpServer(Echo(), listener)
     server.start(unexpected)
     url = f"http://{HOST}:{listener.getsockname()[1]}"
     headers = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
@@ -58,9 +59,9 @@ async def test_what_a_request_says_of_its_way_is_not_written_over_who_connects()
 async def test_answers_under_way_are_finished_and_the_port_is_free_again() -> None:
     echo = Echo()
     echo.may_answer.clear()
-    listener = listen(HOST, 0)
+    listener = listen(HOST, 0, KEY)
     port = listener.getsockname()[1]
-    server = FaceServer(echo, listener)
+    server = HttpServer(echo, listener)
     server.start(unexpected)
     async with httpx.AsyncClient(trust_env=False) as http:
         asking = asyncio.create_task(http.get(f"http://{HOST}:{port}"))
@@ -70,13 +71,13 @@ async def test_answers_under_way_are_finished_and_the_port_is_free_again() -> No
         echo.may_answer.set()
         assert (await asking).status_code == 200
     await stopping
-    listen(HOST, port, 0.0).close()
+    listen(HOST, port, KEY, 0.0).close()
 
 
 async def test_one_that_ends_by_itself_says_so() -> None:
     told: list[BaseException | None] = []
-    listener = listen(HOST, 0)
-    server = FaceServer(Echo(), listener)
+    listener = listen(HOST, 0, KEY)
+    server = HttpServer(Echo(), listener)
     server.start(told.append)
     assert server._serving is not None
     server._serving.cancel()
@@ -107,10 +108,10 @@ def test_a_port_that_comes_free_is_waited_for() -> None:
     holder = socket.create_server((HOST, 0))
     port = holder.getsockname()[1]
     with pytest.raises(ResourceError, match=rf"port {port} on {HOST} cannot be bound .*http_port"):
-        listen(HOST, port, 0.0)
+        listen(HOST, port, KEY, 0.0)
     freeing = threading.Timer(0.2, holder.close)
     freeing.start()
-    listener = listen(HOST, port)
+    listener = listen(HOST, port, KEY)
     assert listener.getsockname()[1] == port
     freeing.join()
     listener.close()
@@ -118,4 +119,4 @@ def test_a_port_that_comes_free_is_waited_for() -> None:
 
 def test_a_host_that_is_none_of_ours_is_refused_at_once() -> None:
     with pytest.raises(ResourceError, match="cannot be bound"):
-        listen("192.0.2.77", 8000)
+        listen("192.0.2.77", 8000, KEY)
