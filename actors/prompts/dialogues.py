@@ -20,7 +20,7 @@ from protocol.messages import ChatMessage, Role
 
 Slot = Literal["guests", "day", "place"]
 SLOTS: tuple[Slot, ...] = ("guests", "day", "place")
-"""What a booking is made of, in the order in which a clerk confirms it."""
+"""What a booking is made of, in the order in which it is told and confirmed."""
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -34,7 +34,7 @@ WORDS: Mapping[Slot, tuple[str, ...]] = {
 }
 _BEFORE: Mapping[Slot, str] = {"guests": "for", "day": "on", "place": "in"}
 """What a word follows, by which it is known."""
-_QUESTIONS: Mapping[Slot, str] = {"guests": "how many ?", "day": "when ?", "place": "where ?"}
+_QUESTIONS: Mapping[Slot, str] = {"day": "when ?", "place": "where ?"}
 _OPENING = "a table"
 _CORRECTION = "rather"
 LAST_WORDS = "thanks ."
@@ -42,7 +42,7 @@ LAST_WORDS = "thanks ."
 _GREETING = "with pleasure ."
 MARKS: Mapping[Role, str] = {"user": "user:", "assistant": "assistant:"}
 """What a turn begins with in a text to train on; as `learners.word_tokenizer.CHAT_TEMPLATE`."""
-MAX_PROMPT_TOKENS = 32
+MAX_PROMPT_TOKENS = 31
 """Words and marks of the longest dialogue before its last turn, the clerk's mark included."""
 MAX_ANSWER_TOKENS = 13
 """Of the longest reference, and the end token."""
@@ -82,7 +82,7 @@ class Dialogue:
 
 def dialogue(rng: random.Random) -> Dialogue:
     """Write one dialogue and its reference answer."""
-    first, *rest = rng.sample(SLOTS, len(SLOTS))
+    first, *rest = SLOTS
     said: dict[Slot, str] = {slot: rng.choice(WORDS[slot]) for slot in SLOTS}
     outdated: dict[Slot, str] = {}
     known = [first]

@@ -164,9 +164,9 @@ def test_dialogues_refuse_a_tokenizer_without_chats_or_their_words_and_too_littl
     with pytest.raises(InputError, match="train it on generated dialogues"):
         build_prompt_source(config, build_tokenizer(("a table",), takes_chats=True))
     known = build_tokenizer(dialogue_vocabulary(), takes_chats=True)
-    with pytest.raises(InputError, match=r"up to 32 tokens long and at most 31 may be: lower"):
-        build_prompt_source(config, known, room_tokens=31)
-    assert build_prompt_source(config, known, room_tokens=32).draw(3)
+    with pytest.raises(InputError, match=r"up to 31 tokens long and at most 30 may be: lower"):
+        build_prompt_source(config, known, room_tokens=30)
+    assert build_prompt_source(config, known, room_tokens=31).draw(3)
 
 
 def test_a_file_is_gone_through_whole_and_anew_each_epoch(tokenizer: Any, tmp_path: Path) -> None:
