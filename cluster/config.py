@@ -120,6 +120,8 @@ class RunConfig(Settings):
             return self.labels.simulated.gold
         if self.prompts.source == "articles":
             return "summaries"
+        if self.prompts.source == "dialogues":
+            return "dialogues"
         if self.prompts.source == "books" and self.prompts.is_generated:
             return "books"
         return "reviews" if self.prompts.is_generated or self.labelers else None

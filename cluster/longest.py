@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from actors.config import ResponseConfig, RolloutConfig
-from actors.prompts.articles import MAX_PROMPT_TOKENS
+from actors.prompts import articles, dialogues
 from actors.prompts.config import PromptsConfig
 from learners.config import BaseModelConfig, DeepSpeedConfig
+
+LONGEST_GENERATED = max(articles.MAX_PROMPT_TOKENS, dialogues.MAX_PROMPT_TOKENS)
 
 
 def longest_prompt(prompts: PromptsConfig, response: ResponseConfig, model_tokens: int) -> int:
@@ -20,7 +22,9 @@ def longest_prompt(prompts: PromptsConfig, response: ResponseConfig, model_token
     if prompts.source == "reviews":
         return min(room, prompts.prompt_tokens)
     if prompts.source == "articles":
-        return min(room, MAX_PROMPT_TOKENS)
+        return min(room, articles.MAX_PROMPT_TOKENS)
+    if prompts.source == "dialogues":
+        return min(room, dialogues.MAX_PROMPT_TOKENS)
     return min(room, prompts.max_tokens or room)
 
 
@@ -39,11 +43,13 @@ def longest_sequence(
         recipe: Of the model, where one is made.
     """
     model_tokens = rollouts.max_model_len or (None if recipe is None else recipe.context_tokens)
-    is_bounded = prompts.source in ("reviews", "articles") or prompts.max_tokens is not None
+    is_bounded = (
+        prompts.source in ("reviews", "articles", "dialogues") or prompts.max_tokens is not None
+    )
     if model_tokens is None:
         if not is_bounded:
             return None
-        model_tokens = response.max_tokens + max(MAX_PROMPT_TOKENS, prompts.max_tokens or 0)
+        model_tokens = response.max_tokens + max(LONGEST_GENERATED, prompts.max_tokens or 0)
     return longest_prompt(prompts, response, model_tokens) + response.max_tokens
 
 

@@ -60,7 +60,7 @@ def train_base_model(
         InputError: The texts are too few for one batch, or one is too long for a block.
     """
     store = FoldersHere() if store is None else store
-    tokenizer = build_tokenizer(texts)
+    tokenizer = build_tokenizer(texts, takes_chats=config.takes_chats)
     blocks, counted = blocks_of(texts, tokenizer, config.training)
     learner = SupervisedLearner(
         build_language_model(len(tokenizer), config), config.training, config.engine

@@ -275,15 +275,9 @@ class FromScratchConfig(DeepSpeedConfig):
     """ε of Adam."""
 
 
-class SupervisedConfig(Settings):
-    """Training a language model on texts, from scratch or from a policy."""
+class BlocksConfig(Settings):
+    """How texts become the blocks of tokens that a model learns."""
 
-    lr: LearningRate = 3e-3
-    """Peak learning rate. [own: best of 1e-3 and 3e-3 for a model of a million parameters]"""
-    warmup_fraction: Share = 0.05
-    """Share of the steps in which the rate rises; then it falls linearly to 0. [own]"""
-    batch_size: Count = 16
-    """Blocks an optimizer step. [own: 16 learned more a second than 32]"""
     block_tokens: int = Field(default=64, ge=2, le=1_000_000)
     """Tokens of a block: texts are packed, an end token after each, and cut into blocks. [own]"""
     whole_texts: bool = False
@@ -293,10 +287,6 @@ class SupervisedConfig(Settings):
     """Text of the token from whose first occurrence in a block on the loss counts, e.g. "TL;DR:":
     of a demonstration the answer is learned, not the question. "": all tokens count. With it set,
     `whole_texts` must be. [own]"""
-    epochs: int = Field(default=1, ge=1, le=10_000)
-    """Passes over the texts. [own]"""
-    seed: Seed = 1
-    """Seed of the order of the blocks."""
 
     @model_validator(mode="after")
     def _answers_are_not_cut_from_their_questions(self) -> Self:
@@ -308,16 +298,33 @@ class SupervisedConfig(Settings):
         return self
 
 
-class PretrainingConfig(Settings):
+class SupervisedConfig(BlocksConfig):
+    """Training a language model on texts, from scratch or from a policy."""
+
+    lr: LearningRate = 3e-3
+    """Peak learning rate. [own: best of 1e-3 and 3e-3 for a model of a million parameters]"""
+    warmup_fraction: Share = 0.05
+    """Share of the steps in which the rate rises; then it falls linearly to 0. [own]"""
+    batch_size: Count = 16
+    """Blocks an optimizer step. [own: 16 learned more a second than 32]"""
+    epochs: int = Field(default=1, ge=1, le=10_000)
+    """Passes over the texts. [own]"""
+    seed: Seed = 1
+    """Seed of the order of the blocks."""
+
+
+class PretrainingConfig(BlocksConfig):
     """Text like that which ρ was pretrained on, and what is left aside to measure on.
 
     With this section, what the policy loses on it is measured at each step, whether `[ppo.ptx]`
     trains on it or not.
     """
 
-    source: Literal["reviews", "text", "jsonl", "hub"] = "reviews"
-    """Generated reviews, as `[base_model]` is made from; a file with a text a line; a JSONL file;
-    or a Hugging Face dataset."""
+    source: Literal[
+        "reviews", "articles", "summaries", "books", "dialogues", "text", "jsonl", "hub"
+    ] = "reviews"
+    """Generated texts, as `[base_model]` is made from; a file with a text a line; a JSONL file; or
+    a Hugging Face dataset."""
     path: str = ""
     """The text or JSONL file."""
     dataset: str = ""
@@ -334,11 +341,8 @@ class PretrainingConfig(Settings):
     """Texts to train on, at most: so many are generated, or the first of a file or dataset."""
     held_out_texts: Count = 100
     """Texts to measure on: those that follow, or the last where there are no more."""
-    block_tokens: int = Field(default=64, ge=2, le=1_000_000)
-    """Tokens of an example: texts are packed, an end token after each, and cut into blocks.
-    [own]"""
     seed: Seed = 1
-    """Seed of the generated reviews; the base model's, and they are those that it learned."""
+    """Seed of generated texts; the base model's, and they are those that it learned."""
 
     @model_validator(mode="after")
     def _names_its_source(self) -> PretrainingConfig:
@@ -356,10 +360,10 @@ class PretrainingConfig(Settings):
 class BaseModelConfig(Settings):
     """A small GPT-2-style model with a word-level tokenizer, made from texts. All [own]."""
 
-    texts: Literal["reviews", "articles", "summaries", "books"] = "reviews"
+    texts: Literal["reviews", "articles", "summaries", "books", "dialogues"] = "reviews"
     """Which are generated: reviews; news articles, a few of them with a summary; or demonstrations,
-    each an article, "TL;DR:" and its summary, and of books each a passage, or summaries, the same
-    and theirs."""
+    each an article, "TL;DR:" and its summary, of books each a passage, or summaries, the same and
+    theirs, and dialogues with their last turn, of which the model's tokenizer takes chats."""
     num_texts: Count = 20_000
     """Texts that the model is trained on."""
     width: int = Field(default=128, ge=8, le=65_536)
@@ -371,6 +375,11 @@ class BaseModelConfig(Settings):
     """Seed of the initial weights."""
     training: SupervisedConfig = SupervisedConfig()
     engine: FromScratchConfig = FromScratchConfig()
+
+    @property
+    def takes_chats(self) -> bool:
+        """Whether the tokenizer has a chat template."""
+        return self.texts == "dialogues"
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> BaseModelConfig:

@@ -11,7 +11,7 @@ was resumed, rolled back or replayed takes those it took. Shapes: N blocks, T to
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -36,11 +36,15 @@ Pass = Callable[[], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainingBlocks:
-    """Texts in the policy's tokens, packed and cut; all [N, T] int32, as they are kept on disk."""
+    """Texts in the policy's tokens, packed and cut or whole: [N, T] int32, as they are on disk."""
 
     train: Tensor
     held_out: Tensor
     """Blocks of other texts, which are measured on and never trained on."""
+    train_counted: Tensor | None = None
+    held_out_counted: Tensor | None = None
+    """Which of tokens 1 … T−1 of each block its loss is the mean of, [N, T−1] of bool, one a block
+    at least; None: all."""
 
     def write(self, path: Path) -> None:
         """Write a file that appears whole or not at all.
@@ -52,7 +56,8 @@ class PretrainingBlocks:
         draft = path.with_name(f".draft-{path.name}")
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(save({"train": self.train, "held_out": self.held_out}))
+            named = {each.name: getattr(self, each.name) for each in fields(self)}
+            draft.write_bytes(save({name: x for name, x in named.items() if x is not None}))
             flush(draft)
             draft.rename(path)
             flush(path.parent)
@@ -70,7 +75,12 @@ class PretrainingBlocks:
             with reading(path, "the blocks of pretraining text", "put the run's own back"):
                 path.stat()  # safetensors gives no reason why it cannot open a file
                 tensors = load_file(path)
-            return cls(train=tensors["train"], held_out=tensors["held_out"])
+            return cls(
+                train=tensors["train"],
+                held_out=tensors["held_out"],
+                train_counted=tensors.get("train_counted"),
+                held_out_counted=tensors.get("held_out_counted"),
+            )
         except (SafetensorError, KeyError) as error:
             raise BundleCorrupt(f"{path} holds no blocks of pretraining text: {error}") from error
 
@@ -198,7 +208,8 @@ class Pretraining:
 
     def _added(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Return what blocks add to a minibatch's loss, and what the pass tells."""
-        share = self._losses(self._engine, self._blocks.train[rows]).sum() / count
+        blocks = self._blocks
+        share = self._losses(self._engine, blocks.train, blocks.train_counted, rows).sum() / count
         told = torch.zeros(NUM_SUMS, device=share.device)
         told[-1] = share.detach()
         return self._config.coefficient * share, told
@@ -206,18 +217,28 @@ class Pretraining:
     @torch.no_grad()
     def _counted(self, rows: Tensor) -> Tensor:
         """Return the sum of the losses of those held-out blocks that there are."""
-        blocks = self._blocks.held_out
-        losses = self._losses(self._engine.module, blocks[rows % len(blocks)])
+        blocks, counted = self._blocks.held_out, self._blocks.held_out_counted
+        there = rows % len(blocks)
+        losses = self._losses(self._engine.module, blocks, counted, there)
         return losses[rows < len(blocks)].double().sum()
 
-    def _losses(self, model: Callable[..., tuple[Tensor, ...]], blocks: Tensor) -> Tensor:
-        """Return the mean −log π of tokens 1 … T−1 of each block, nats, [b] of [b, T].
+    def _losses(
+        self,
+        model: Callable[..., tuple[Tensor, ...]],
+        blocks: Tensor,
+        counted: Tensor | None,
+        rows: Tensor,
+    ) -> Tensor:
+        """Return the mean −log π of tokens 1 … T−1 of some blocks, or those that count, nats, [b].
 
         A block is the response to its first token, at temperature 1. `model` is the engine where
         it is trained on, and the module itself where it is measured.
         """
-        ids = blocks.to(self._engine.device, torch.int64)
+        ids = blocks[rows].to(self._engine.device, torch.int64)
         ones = torch.ones(len(ids), device=ids.device)
         logprobs, zeros, _ = model(ids, ids[:, 1:], ones.long(), ones, with_values=False)
-        losses: Tensor = (zeros - logprobs).mean(dim=1)
-        return losses
+        losses: Tensor = zeros - logprobs
+        if counted is None:
+            return losses.mean(dim=1)
+        weights = counted[rows].to(losses)
+        return (losses * weights).sum(dim=1) / weights.sum(dim=1)

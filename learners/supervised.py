@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from learners.agreement import on_all
-from learners.config import DeepSpeedConfig, SupervisedConfig
+from learners.config import BlocksConfig, DeepSpeedConfig, SupervisedConfig
 from learners.engine import Engine
 from learners.language_model import save_language_model
 from learners.passes import pass_limits
@@ -145,7 +145,7 @@ class SupervisedLearner:
 
 
 def blocks_of(
-    texts: Sequence[str], tokenizer: Any, config: SupervisedConfig
+    texts: Sequence[str], tokenizer: Any, config: BlocksConfig
 ) -> tuple[Tensor, Tensor | None]:
     """Return texts as blocks [N, T] int64, and which of their tokens 1 … T−1 are learned.
 

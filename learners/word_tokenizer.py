@@ -9,13 +9,23 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 SPECIAL_TOKENS = ("<pad>", "<eos>", "<unk>")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }} {% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+"""A chat as generated dialogues are written. Its marks are words: text that holds one reads as
+another turn, so it is for prompts of our own."""
 
 
-def build_tokenizer(texts: Sequence[str]) -> Any:
+def build_tokenizer(texts: Sequence[str], *, takes_chats: bool = False) -> Any:
     """Return a tokenizer whose vocabulary is the words of the texts, most frequent first.
 
     Words are what stands between blanks, so punctuation that is to be a token of its own is written
     with a blank before it, and decoding gives the text back.
+
+    Args:
+        texts: Words between blanks.
+        takes_chats: Whether it has a chat template, whose marks the texts hold.
     """
     counts: dict[str, int] = {}
     for text in texts:
@@ -31,4 +41,5 @@ def build_tokenizer(texts: Sequence[str]) -> Any:
         eos_token="<eos>",
         unk_token="<unk>",
         clean_up_tokenization_spaces=False,
+        chat_template=CHAT_TEMPLATE if takes_chats else None,
     )

@@ -34,5 +34,5 @@ class ArticlePrompts(GeneratedPrompts):
         """Return another stream, of fresh articles of that seed, at its beginning."""
         return ArticlePrompts(self._tokenizer, seed=seed, longest=self._longest)
 
-    def _text(self, rng: random.Random) -> str:
+    def _content(self, rng: random.Random) -> str:
         return article(rng).prompt

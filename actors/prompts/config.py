@@ -23,10 +23,11 @@ class BooksConfig(Settings):
 class PromptsConfig(Settings):
     """Where prompts come from, and how they are read."""
 
-    source: Literal["reviews", "articles", "books", "jsonl", "hub"] = "reviews"
+    source: Literal["reviews", "articles", "dialogues", "books", "jsonl", "hub"] = "reviews"
     """Generated reviews, of which a prompt is the beginning; generated news articles, each with
-    "TL;DR:" after it; long texts, cut into trees that are summed up from the leaves, generated or
-    those of `path`; a JSONL file, or a Hugging Face dataset."""
+    "TL;DR:" after it; generated dialogues, up to where the assistant is to speak last; long texts,
+    cut into trees that are summed up from the leaves, generated or those of `path`; a JSONL file,
+    or a Hugging Face dataset."""
     path: str = ""
     """The JSONL file: one {"prompt": text or chat messages} a line; of "books" {"prompt": text}, or
     "" for generated ones."""
@@ -74,7 +75,7 @@ class PromptsConfig(Settings):
     def is_generated(self) -> bool:
         """Whether prompts are written by our own generators."""
         is_ours = self.source == "books" and not self.path
-        return is_ours or self.source in ("reviews", "articles")
+        return is_ours or self.source in ("reviews", "articles", "dialogues")
 
     @model_validator(mode="after")
     def _names_its_source(self) -> Self:

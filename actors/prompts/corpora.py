@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from actors.prompts import articles, book_summaries, grammar
+from actors.prompts import articles, book_summaries, dialogues, grammar
 
-CorpusName = Literal["reviews", "articles", "summaries", "books"]
+CorpusName = Literal["reviews", "articles", "summaries", "books", "dialogues"]
 """As `base_model.texts` names them: reviews; articles, a few of which a summary follows;
-articles that one follows each, which are demonstrations; and those of the nodes of books."""
+articles that one follows each, which are demonstrations; those of the nodes of books; and dialogues
+with their last turn."""
 
 
 def corpus(name: CorpusName, count: int, seed: int) -> list[str]:
@@ -23,8 +24,16 @@ def corpus(name: CorpusName, count: int, seed: int) -> list[str]:
             return articles.article_corpus(count, seed)
         case "books":
             return book_summaries.book_corpus(count, seed)
+        case "dialogues":
+            return dialogues.dialogue_corpus(count, seed)
 
 
 def corpus_vocabulary(name: CorpusName) -> Sequence[str]:
     """Return every word and mark that such texts can hold, sorted."""
-    return grammar.vocabulary() if name == "reviews" else articles.vocabulary()
+    match name:
+        case "reviews":
+            return grammar.vocabulary()
+        case "dialogues":
+            return dialogues.vocabulary()
+        case _:
+            return articles.vocabulary()

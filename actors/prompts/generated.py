@@ -6,13 +6,14 @@ import random
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
+from protocol.chat import in_one_text
 from protocol.errors import InputError
-from protocol.messages import Prompt
+from protocol.messages import ChatMessage, Prompt
 from protocol.tokenizing import PolicyTokenizer
 
 
 class GeneratedPrompts(ABC):
-    """An endless stream of prompts, each made by `_text` from random numbers of its own."""
+    """An endless stream of prompts, each made by `_content` from random numbers of its own."""
 
     _source: ClassVar[str]
     """As `prompts.source` names it."""
@@ -36,8 +37,8 @@ class GeneratedPrompts(ABC):
         """Return another stream, of fresh texts of that seed, at its beginning."""
 
     @abstractmethod
-    def _text(self, rng: random.Random) -> str:
-        """Write one prompt, words and marks between single spaces."""
+    def _content(self, rng: random.Random) -> str | tuple[ChatMessage, ...]:
+        """Write one prompt, a text or a chat; words and marks between single spaces."""
 
     def draw(self, count: int) -> list[Prompt]:
         """Return the next `count` prompts.
@@ -55,17 +56,24 @@ class GeneratedPrompts(ABC):
         self._num_drawn += count
 
     def _at(self, number: int) -> Prompt:
-        text = self._text(random.Random(f"{self._seed}-{number}"))
-        token_ids = self._tokenizer.prompt_ids(text, where=f"the generated prompt {text!r}")
+        content = self._content(random.Random(f"{self._seed}-{number}"))
+        text, messages = (content, ()) if isinstance(content, str) else ("", content)
+        where = f"the generated prompt {in_one_text(text, messages)!r}"
+        token_ids = self._tokenizer.prompt_ids(content, where=where)
         if not self._tokenizer.knows_all(token_ids):
             raise InputError(
-                f"the tokenizer does not know all words of the generated prompt {text!r}: "
+                f"the tokenizer does not know all words of {where}: "
                 f'train it on generated {self._source}, or set prompts.source to "jsonl" or "hub"'
             )
         if self._longest is not None and len(token_ids) > self._longest:
             raise InputError(
-                f"the generated prompt {text!r} is {len(token_ids)} tokens long and at most "
+                f"{where} is {len(token_ids)} tokens long and at most "
                 f"{self._longest} may be: lower {self._shorten}, "
                 "raise prompts.max_tokens, or take a model of longer context"
             )
-        return Prompt(prompt_id=f"{self._source}-{number:06d}", text=text, token_ids=token_ids)
+        return Prompt(
+            prompt_id=f"{self._source}-{number:06d}",
+            text=text,
+            messages=messages,
+            token_ids=token_ids,
+        )

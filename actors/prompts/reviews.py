@@ -37,5 +37,5 @@ class ReviewPrompts(GeneratedPrompts):
             self._tokenizer, prompt_tokens=self._prompt_tokens, seed=seed, longest=self._longest
         )
 
-    def _text(self, rng: random.Random) -> str:
+    def _content(self, rng: random.Random) -> str:
         return " ".join(review(rng)[: self._prompt_tokens])

@@ -13,6 +13,7 @@ from actors.prompts.article_prompts import ArticlePrompts
 from actors.prompts.book_files import read_books
 from actors.prompts.book_prompts import BookPrompts
 from actors.prompts.config import PromptsConfig
+from actors.prompts.dialogue_prompts import DialoguePrompts
 from actors.prompts.epochs import Epochs
 from actors.prompts.generated import GeneratedPrompts
 from actors.prompts.hub import read_hub
@@ -101,6 +102,8 @@ def build_prompt_source(
         )
     if config.source == "articles":
         return ArticlePrompts(policy, seed=config.seed, longest=longest)
+    if config.source == "dialogues":
+        return DialoguePrompts(policy, seed=config.seed, longest=longest)
     if config.source == "books":
         nodes = NodePrompts(policy, config.books, longest=longest, response_tokens=response_tokens)
         return BookPrompts(_shelf(config, nodes, model), nodes)

@@ -49,7 +49,8 @@ class PolicyReading:
         """
         from learners.word_tokenizer import build_tokenizer  # transformers takes seconds
 
-        library = build_tokenizer(corpus_vocabulary(recipe.texts))
+        words = corpus_vocabulary(recipe.texts)
+        library = build_tokenizer(words, takes_chats=recipe.takes_chats)
         model = ModelFolder(
             path=Path("base_model"),
             architecture="GPT2LMHeadModel",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
-from actors.prompts.grammar import review_corpus
+from actors.prompts.corpora import CorpusName, corpus
 from actors.prompts.hub import dataset_rows, name_of
 from cluster.starting.policy_reading import PolicyReading
 from learners.config import PretrainingConfig
@@ -23,6 +23,7 @@ from protocol.model_folder import ModelFolder
 if TYPE_CHECKING:
     from learners.pretraining import PretrainingBlocks
 
+_GENERATED = frozenset(get_args(CorpusName))
 MEND = "name the file with pretraining.path"
 
 
@@ -44,9 +45,10 @@ def read_pretraining(config: PretrainingConfig, policy: PolicyReading) -> Pretra
             f"{_source(config)} holds {len(texts)} texts, and pretraining.held_out_texts "
             f"{config.held_out_texts} leave none to train on: give more texts, or lower it"
         )
+    train, train_counted = _blocks(texts[:num_trained], config, policy, "num_texts")
+    held_out, counted = _blocks(texts[num_trained:], config, policy, "held_out_texts")
     return PretrainingBlocks(
-        train=_blocks(texts[:num_trained], config, policy, "num_texts"),
-        held_out=_blocks(texts[num_trained:], config, policy, "held_out_texts"),
+        train=train, held_out=held_out, train_counted=train_counted, held_out_counted=counted
     )
 
 
@@ -55,15 +57,15 @@ def _blocks(
     config: PretrainingConfig,
     policy: PolicyReading,
     key: str,
-) -> Any:  # a Tensor; torch is imported where there is text
-    from learners.supervised import pack
+) -> tuple[Any, Any]:  # of Tensors; torch is imported where there is text
+    from learners.supervised import blocks_of
 
     try:
-        blocks = pack(texts, policy.library, config.block_tokens)
+        blocks, counted = blocks_of(texts, policy.library, config)
     except InputError as error:
         raise InputError(f"{_source(config)}, of pretraining.{key}: {error}") from error
     policy.model.check_ids((int(blocks.max()),), _source(config))
-    return blocks.int()
+    return blocks.int(), counted
 
 
 def _check_length(config: PretrainingConfig, model: ModelFolder) -> None:
@@ -77,16 +79,17 @@ def _check_length(config: PretrainingConfig, model: ModelFolder) -> None:
 
 def _source(config: PretrainingConfig) -> str:
     """Return how errors name the source."""
-    if config.source == "reviews":
-        return "pretraining.source 'reviews'"
+    if config.source in _GENERATED:
+        return f"pretraining.source {config.source!r}"
     return name_of(config) if config.source == "hub" else config.path
 
 
 def _texts(config: PretrainingConfig) -> Iterator[str]:
     """Give the source's texts, in its order; empty ones are passed over."""
     path = Path(config.path)
-    if config.source == "reviews":
-        yield from review_corpus(config.num_texts + config.held_out_texts, config.seed)
+    if config.source in _GENERATED:
+        count = config.num_texts + config.held_out_texts
+        yield from corpus(cast("CorpusName", config.source), count, config.seed)
     elif config.source == "text":
         lines = read_text(path, "pretraining.path", MEND).splitlines()
         yield from (line for line in lines if line.strip())

@@ -1,4 +1,4 @@
-"""Summaries that a policy draws, in this process: as a run's actors draw them, and end them."""
+"""Responses that a policy draws, in this process: as a run's actors draw them, and end them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ import torch
 from actors.config import ResponseConfig
 from actors.end_tokens import model_end_ids
 from actors.response import end_rule
+from protocol.messages import ChatMessage
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.pretrained import load_causal_model, load_tokenizer
 
 PROMPTS_A_PASS = 64
+Content = str | Sequence[ChatMessage]
+"""What a prompt says: a text, or a chat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """One summary."""
+class Response:
+    """One response."""
 
     text: str
     """As people are shown it."""
@@ -30,13 +33,13 @@ class Summary:
 
 @torch.no_grad()
 def draw(
-    policy: Path, prompts: Sequence[str], response: ResponseConfig, seed: int
-) -> list[Summary]:
+    policy: Path, prompts: Sequence[Content], response: ResponseConfig, seed: int
+) -> list[Response]:
     """Return one response of a policy to each prompt.
 
     Args:
         policy: Its folder.
-        prompts: Any lengths.
+        prompts: Texts, or the turns of chats, of any lengths.
         response: How long, how warm, and what ends it.
         seed: Of all draws.
     """
@@ -45,7 +48,7 @@ def draw(
     end_ids = model_end_ids(policy, tokenizer.eos_token_id, model.config.vocab_size)
     rule = end_rule(response, model_end_ids=end_ids, ids_reading=tokenizer.ids_reading)
     generator = torch.Generator().manual_seed(seed)
-    found: list[Summary] = []
+    found: list[Response] = []
     for start in range(0, len(prompts), PROMPTS_A_PASS):
         rows = [
             tokenizer.prompt_ids(each, where=f"prompt {start + number}")
@@ -54,7 +57,7 @@ def draw(
         for tokens in _sampled(model, rows, response, generator):
             ending = rule.find(tokens)
             kept = rule.shown(tuple(tokens[: ending.num_kept]))
-            found.append(Summary(text=tokenizer.shown_text(kept), is_complete=ending.is_complete))
+            found.append(Response(text=tokenizer.shown_text(kept), is_complete=ending.is_complete))
     return found
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, fields
 from statistics import fmean
 from typing import Any, Self, TypeVar
 
+from label_queue.simulated.choice import choice_probabilities
+from label_queue.simulated.config import LabelerProfile
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptMeasures:
@@ -46,3 +49,10 @@ def table(
         mean = mean_of(measured)
         lines.append(f"| {name} | {' | '.join(show(mean) for show in columns.values())} |")
     return "\n".join(lines)
+
+
+def preference(gold: float, other: float, profile: LabelerProfile) -> float:
+    """Return how likely a labeler chooses the first of two responses, whichever is shown first."""
+    first, _ = choice_probabilities([gold, other], profile)
+    _, second = choice_probabilities([other, gold], profile)
+    return (first + second) / 2

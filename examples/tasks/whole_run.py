@@ -73,7 +73,8 @@ class Case:
 def seeded(seed: int) -> dict[str, object]:
     """Return the settings by which all of a run follows from one seed.
 
-    That is its base model, texts and first weights alike, its prompts and what is drawn.
+    That is its base model, texts and first weights alike, its prompts and what is drawn. Where it
+    goes on with the base model's own texts, `pretraining.seed` is to be set beside it.
     """
     return {"run.seed": seed, "base_model.seed": seed, "prompts.seed": seed}
 

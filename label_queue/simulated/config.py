@@ -9,7 +9,7 @@ from pydantic import Field
 
 from protocol.settings import Fraction, Seed, Settings
 
-GoldName = Literal["reviews", "descriptiveness", "summaries", "books", "vader"]
+GoldName = Literal["reviews", "descriptiveness", "summaries", "books", "dialogues", "vader"]
 """The gold scores there are; `gold/registry.py` finds them."""
 
 
@@ -18,11 +18,12 @@ class SimulatedConfig(Settings):
 
     gold: GoldName | None = None
     """The hidden score that they judge by, and that the report draws. Of our own generators' texts:
-    "reviews", how good they say that something is, "descriptiveness", how much they describe, or
-    "summaries", how truly and shortly they sum up a news article. Of any English text: "vader", its
-    sentiment (`pip install 'andon[smollm2]'`). None: "summaries" where prompts are articles, else
-    "reviews" where there are generated prompts or simulated labelers, and none where people alone
-    label texts of their own."""
+    "reviews", how good they say that something is, "descriptiveness", how much they describe,
+    "summaries", how truly and shortly they sum up a news article, "books" the same of a book's
+    parts, or "dialogues", how rightly they confirm what was agreed on. Of any English text:
+    "vader", its sentiment (`pip install 'andon[smollm2]'`). None: that of the prompts where they
+    are generated, "reviews" of other texts that simulated labelers read, and none where people
+    alone label texts of their own."""
 
 
 class LabelerProfile(Settings):

@@ -43,7 +43,8 @@ POLICY = section(
         "ptx_loss": (
             "nats",
             "Mean next-token loss of the minibatches' blocks of pretraining text, before its "
-            "coefficient γ: a mean over the tokens of a block, and over blocks.",
+            "coefficient γ: a mean over the tokens of a block, or those that count "
+            "(`pretraining.loss_after`), and over blocks.",
             "each step, with `ppo.ptx.coefficient` above 0",
         ),
         "pretraining_loss": (

@@ -13,9 +13,9 @@ from actors.prompts.config import BooksConfig
 from actors.prompts.node_prompts import NodePrompts
 from actors.prompts.passages import passages
 from actors.prompts.text_tree import TextTree, tree_over
-from examples.tasks.drawing import Summary
+from examples.tasks.drawing import Response
 
-Write = Callable[[Sequence[str]], Sequence[Summary]]
+Write = Callable[[Sequence[str]], Sequence[Response]]
 """Writes a summary to each of some prompts."""
 
 
@@ -27,10 +27,10 @@ class SummedUp:
     tree: TextTree
     prompts: tuple[str, ...]
     """By the number of the node, as `summaries`."""
-    summaries: tuple[Summary, ...]
+    summaries: tuple[Response, ...]
 
     @property
-    def whole(self) -> Summary:
+    def whole(self) -> Response:
         """The book's."""
         return self.summaries[-1]
 
@@ -59,7 +59,7 @@ def climb(
     """
     trees = [tree_of(made, config) for made in books]
     asked = [[""] * len(tree.nodes) for tree in trees]
-    written = [[Summary(text="")] * len(tree.nodes) for tree in trees]
+    written = [[Response(text="")] * len(tree.nodes) for tree in trees]
     for height in range(1 + max(tree.nodes[-1].place.height for tree in trees)):
         nodes = [
             (at, number)
@@ -98,18 +98,18 @@ def by_people(books: Sequence[Book], config: BooksConfig) -> list[SummedUp]:
                 book=made,
                 tree=tree_of(made, config),
                 prompts=tuple(f"{prompt} {SUFFIX}" for prompt, _ in pairs),
-                summaries=tuple(Summary(text=reference) for _, reference in pairs),
+                summaries=tuple(Response(text=reference) for _, reference in pairs),
             )
         )
     return found
 
 
-def lead(prompts: Sequence[str]) -> list[Summary]:
+def lead(prompts: Sequence[str]) -> list[Response]:
     """Write the first sentences of each prompt, as many as a person's summary has room for.
 
     Of several summaries it takes the first sentence of each, then the second, and so on.
     """
-    return [Summary(text=_lead(each.removesuffix(f" {SUFFIX}"))) for each in prompts]
+    return [Response(text=_lead(each.removesuffix(f" {SUFFIX}"))) for each in prompts]
 
 
 def _lead(text: str) -> str:

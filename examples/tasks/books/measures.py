@@ -13,8 +13,7 @@ from statistics import fmean
 from actors.prompts.articles import SUFFIX, Event
 from actors.prompts.books import Book
 from examples.tasks.books.climbing import SummedUp
-from examples.tasks.measures import KeptMeasures
-from examples.tasks.summaries.measures import preference
+from examples.tasks.measures import KeptMeasures, preference
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.books import BooksGold
 from label_queue.simulated.gold.facts import Fact, Slot, facts

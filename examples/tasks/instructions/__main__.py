@@ -30,7 +30,11 @@ COEFFICIENTS = (0.0, 27.8)
 def case_of(coefficient: float, seed: int) -> Case:
     """Return the run of a γ_ptx and a seed."""
     name = f"ptx{coefficient:g}"
-    changed = {"run.name": f"instructions-{name}", "ppo.ptx.coefficient": coefficient}
+    changed = {
+        "run.name": f"instructions-{name}",
+        "ppo.ptx.coefficient": coefficient,
+        "pretraining.seed": seed,  # the base model's own texts
+    }
     return Case(file=CONFIG, series=FOLDER, name=name, seed=seed, changed=changed)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -25,12 +25,11 @@ from benchmarks.kept_results import KeptResults
 from cluster.config import RunConfig
 from cluster.config_file import load_config
 from cluster.run import RUNS
-from examples.tasks.drawing import Summary
-from examples.tasks.drawing import draw as draw_summaries
+from examples.tasks.judging import Judge
 from examples.tasks.measures import mean_of, table
 from examples.tasks.summaries.figure import draw
 from examples.tasks.summaries.measures import Measures
-from examples.tasks.whole_run import Case, config_of, digest_of, seeded, start_of
+from examples.tasks.whole_run import Case, config_of, seeded, start_of
 
 CONFIG = Path(__file__).parent / "run.toml"
 FOLDER = RUNS / "summaries"
@@ -84,42 +83,10 @@ def fresh_articles(count: int) -> list[Article]:
     return [article(random.Random(f"judged-{number}")) for number in range(count)]
 
 
-class Judge:
-    """Measures systems on the same articles, and keeps what was drawn from policies.
-
-    Args:
-        articles: That are summed up.
-        results: Kept measures, by `KEY`.
-    """
-
-    def __init__(self, articles: Sequence[Article], results: KeptResults) -> None:
-        self._articles = articles
-        self._results = results
-
-    def written(self, write: Callable[[Article], str], config: RunConfig) -> Measures:
-        """Measure what a rule makes of each article; the config says who labels."""
-        return self._measured([Summary(text=write(each)) for each in self._articles], config)
-
-    def policy(self, name: str, seed: int, config: RunConfig, made: Callable[[], Path]) -> Measures:
-        """Measure what a policy draws, one summary of each article.
-
-        Args:
-            name: What the table calls it.
-            seed: Of what it draws.
-            config: What it was made by; its responses end, and its labelers judge, as that says.
-            made: Returns its folder, once measures have to be made.
-        """
-
-        def measured() -> dict[str, float]:
-            prompts = [each.prompt for each in self._articles]
-            drawn = draw_summaries(made(), prompts, config.response, seed)
-            return self._measured(drawn, config).to_keep()
-
-        key = (name, digest_of(config), seed, len(self._articles))
-        return Measures.kept(self._results.made(key, measured))
-
-    def _measured(self, summaries: Sequence[Summary], config: RunConfig) -> Measures:
-        return Measures.of(self._articles, summaries, config.labelers)
+def judge_of(count: int) -> Judge[Article, Measures]:
+    """Return who measures systems by their summaries of so many fresh articles."""
+    given, results = fresh_articles(count), KeptResults(FOLDER / "results.jsonl", KEY)
+    return Judge(given, lambda each: each.prompt, Measures.of, Measures.kept, results)
 
 
 def main() -> None:
@@ -130,7 +97,7 @@ def main() -> None:
     parser.add_argument("--articles", type=int, default=NUM_ARTICLES)
     chosen = parser.parse_args()
     config = load_config(CONFIG)
-    judge = Judge(fresh_articles(chosen.articles), KeptResults(FOLDER / "results.jsonl", KEY))
+    judge = judge_of(chosen.articles)
     systems = {
         "references": [judge.written(lambda each: each.reference, config)],
         "lead-3": [judge.written(lambda each: each.lead, config)],

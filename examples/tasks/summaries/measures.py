@@ -13,9 +13,8 @@ from statistics import fmean
 from typing import Any
 
 from actors.prompts.articles import Article
-from examples.tasks.drawing import Summary
-from examples.tasks.measures import KeptMeasures
-from label_queue.simulated.choice import choice_probabilities
+from examples.tasks.drawing import Response
+from examples.tasks.measures import KeptMeasures, preference
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.facts import facts, news_of
 from label_queue.simulated.gold.registry import gold_of
@@ -58,7 +57,7 @@ class Measures(KeptMeasures):
     def of(
         cls,
         articles: Sequence[Article],
-        summaries: Sequence[Summary],
+        summaries: Sequence[Response],
         labelers: Sequence[LabelerProfile],
     ) -> Measures:
         """Measure the summaries of a system.
@@ -113,13 +112,6 @@ def longest_copy(article: str, summary: str) -> int:
         ends = [0, *(ends[at] + 1 if word == other else 0 for at, other in enumerate(there))]
         longest = max(longest, *ends)
     return longest
-
-
-def preference(gold: float, other: float, profile: LabelerProfile) -> float:
-    """Return how likely a labeler chooses the first of two responses, whichever is shown first."""
-    first, _ = choice_probabilities([gold, other], profile)
-    _, second = choice_probabilities([other, gold], profile)
-    return (first + second) / 2
 
 
 def _of_one(article: Article, summary: str, labelers: Sequence[LabelerProfile]) -> dict[str, float]:

@@ -32,6 +32,10 @@ def gold_of(name: GoldName) -> Gold:
             from label_queue.simulated.gold.books import BooksGold
 
             return BooksGold()
+        case "dialogues":
+            from label_queue.simulated.gold.dialogues import DialoguesGold
+
+            return DialoguesGold()
         case "vader":
             from label_queue.simulated.gold.vader import VaderGold
 

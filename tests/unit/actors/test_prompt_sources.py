@@ -17,9 +17,13 @@ from actors.prompts.article_prompts import ArticlePrompts
 from actors.prompts.articles import article
 from actors.prompts.articles import vocabulary as article_vocabulary
 from actors.prompts.config import PromptsConfig
+from actors.prompts.dialogue_prompts import DialoguePrompts
+from actors.prompts.dialogues import dialogue
+from actors.prompts.dialogues import vocabulary as dialogue_vocabulary
 from actors.prompts.grammar import vocabulary
 from actors.prompts.reviews import ReviewPrompts
 from actors.prompts.source import FilePrompts, build_prompt_source
+from learners.word_tokenizer import build_tokenizer
 from protocol.errors import InputError, MissingError, ResourceError, UserError
 from protocol.messages import ChatMessage
 from protocol.ports import PromptSource
@@ -106,6 +110,12 @@ class TestArticlePrompts(PromptSourceContract, of=ArticlePrompts):
         return build_prompt_source(config, word_tokenizer(article_vocabulary()))
 
 
+class TestDialoguePrompts(PromptSourceContract, of=DialoguePrompts):
+    def source(self) -> PromptSource:
+        config = PromptsConfig(source="dialogues", seed=9)
+        return build_prompt_source(config, build_tokenizer(dialogue_vocabulary(), takes_chats=True))
+
+
 class TestFilePrompts(PromptSourceContract, of=FilePrompts):
     @pytest.fixture(autouse=True)
     def _given(self, tokenizer: Any, tmp_path: Path) -> None:
@@ -135,6 +145,28 @@ def test_articles_refuse_a_tokenizer_of_other_words_and_too_little_room(tokenize
     with pytest.raises(InputError, match=r"up to 55 tokens long and at most 54 may be: lower"):
         build_prompt_source(config, known, room_tokens=54)
     assert build_prompt_source(config, known, room_tokens=55).draw(3)
+
+
+def test_a_dialogue_s_prompt_is_its_turns_as_a_chat() -> None:
+    tokenizer = build_tokenizer(dialogue_vocabulary(), takes_chats=True)
+    drawn = build_prompt_source(PromptsConfig(source="dialogues", seed=5), tokenizer).draw(50)
+    assert len({prompt.prompt_id for prompt in drawn}) == 50
+    assert drawn[7].messages == dialogue(random.Random("5-7")).turns
+    for prompt in drawn:
+        assert prompt.text == ""
+        assert tokenizer.decode(prompt.token_ids).endswith(" . assistant:")
+
+
+def test_dialogues_refuse_a_tokenizer_without_chats_or_their_words_and_too_little_room() -> None:
+    config = PromptsConfig(source="dialogues")
+    with pytest.raises(InputError, match="no chat template"):
+        build_prompt_source(config, word_tokenizer(dialogue_vocabulary()))
+    with pytest.raises(InputError, match="train it on generated dialogues"):
+        build_prompt_source(config, build_tokenizer(("a table",), takes_chats=True))
+    known = build_tokenizer(dialogue_vocabulary(), takes_chats=True)
+    with pytest.raises(InputError, match=r"up to 31 tokens long and at most 30 may be: lower"):
+        build_prompt_source(config, known, room_tokens=30)
+    assert build_prompt_source(config, known, room_tokens=31).draw(3)
 
 
 def test_a_file_is_gone_through_whole_and_anew_each_epoch(tokenizer: Any, tmp_path: Path) -> None:
@@ -367,5 +399,6 @@ def test_a_dataset_says_no_language_unless_its_column_is_named(
 def test_generated_texts_are_in_english_and_other_prompts_in_what_the_config_says() -> None:
     assert PromptsConfig().shown_language == "en"
     assert PromptsConfig(source="articles").shown_language == "en"
+    assert PromptsConfig(source="dialogues").shown_language == "en"
     assert PromptsConfig(source="jsonl", path="p.jsonl").shown_language == ""
     assert PromptsConfig(source="jsonl", path="p.jsonl", language="de").shown_language == "de"

@@ -18,7 +18,7 @@ from examples.tasks import whole_run
 from examples.tasks.books import __main__ as task
 from examples.tasks.books.climbing import SummedUp, by_people, climb, fresh_books, lead
 from examples.tasks.books.measures import Measures, told_of
-from examples.tasks.drawing import Summary
+from examples.tasks.drawing import Response
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.books import BooksGold
 from learners.config import BaseModelConfig
@@ -70,7 +70,7 @@ def measured(found: Sequence[SummedUp]) -> Measures:
 
 def saying(found: SummedUp, whole: str) -> SummedUp:
     """Return a book with another summary of its whole."""
-    return replace(found, summaries=(*found.summaries[:-1], Summary(text=whole)))
+    return replace(found, summaries=(*found.summaries[:-1], Response(text=whole)))
 
 
 def test_what_is_judged_was_not_trained_on() -> None:
@@ -82,9 +82,9 @@ def test_what_is_judged_was_not_trained_on() -> None:
 def test_a_height_is_written_at_once_and_what_stands_above_is_made_of_it() -> None:
     calls: list[Sequence[str]] = []
 
-    def write(prompts: Sequence[str]) -> list[Summary]:
+    def write(prompts: Sequence[str]) -> list[Response]:
         calls.append(prompts)
-        return [Summary(text=f"town {len(calls)} {number} .") for number in range(len(prompts))]
+        return [Response(text=f"town {len(calls)} {number} .") for number in range(len(prompts))]
 
     found = climbed(write)
     assert sum(map(len, calls)) == sum(len(each.tree.nodes) for each in found)
@@ -117,7 +117,7 @@ def test_people_s_summaries_are_those_of_the_demonstrations_node_by_node() -> No
 def test_the_lead_is_as_many_first_sentences_as_there_is_room_for(
     prompt: str, written: str
 ) -> None:
-    assert lead([f"{prompt} {SUFFIX}"]) == [Summary(text=written)]
+    assert lead([f"{prompt} {SUFFIX}"]) == [Response(text=written)]
 
 
 def test_what_is_told_is_who_did_what_to_what() -> None:
@@ -182,7 +182,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    def fake_draw(folder: Path, prompts: list[str], response: object, seed: int) -> list[Summary]:
+    def fake_draw(folder: Path, prompts: list[str], response: object, seed: int) -> list[Response]:
         made.append(f"drawn {len(prompts)}")
         return lead(prompts)
 

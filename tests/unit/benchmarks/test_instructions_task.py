@@ -11,6 +11,7 @@ import pytest
 from cluster.config_file import load_config
 from examples.tasks.instructions.__main__ import case_of, name_of, table
 from examples.tasks.instructions.figure import draw
+from tests.support.present import present
 
 CONFIG = Path(__file__).parents[3] / "examples" / "tasks" / "instructions" / "run.toml"
 
@@ -39,7 +40,7 @@ def test_the_table_has_rho_and_the_means_over_seeds() -> None:
 def test_a_case_is_a_run_of_its_coefficient_and_its_seed() -> None:
     case = case_of(0.0, 3)
     assert (case.config.ppo.ptx.coefficient, case.config.run.name) == (0.0, "instructions-ptx0")
-    assert case.config.run.seed == 3
+    assert present(case.config.pretraining).seed == present(case.config.base_model).seed == 3
     assert case_of(27.8, 2).folder.name.startswith("ptx27.8-2-")
 
 

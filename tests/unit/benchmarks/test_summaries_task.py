@@ -15,18 +15,18 @@ from actors.config import ResponseConfig
 from actors.prompts.articles import MAX_PROMPT_TOKENS, SUFFIX, Article, article_corpus
 from benchmarks.kept_results import KeptResults
 from cluster.config_file import load_config
-from examples.tasks import whole_run
-from examples.tasks.drawing import Summary
+from examples.tasks import judging, whole_run
+from examples.tasks.drawing import Response
 from examples.tasks.drawing import draw as draw_summaries
-from examples.tasks.measures import mean_of, table
+from examples.tasks.measures import mean_of, preference, table
 from examples.tasks.summaries import __main__ as task
 from examples.tasks.summaries.__main__ import (
     COLUMNS,
     CONFIG,
     KEY,
-    Judge,
     case_of,
     fresh_articles,
+    judge_of,
     starts,
 )
 from examples.tasks.summaries.figure import draw
@@ -36,7 +36,6 @@ from examples.tasks.summaries.measures import (
     false_facts,
     longest_copy,
     novel_share,
-    preference,
 )
 from examples.tasks.whole_run import digest_of, start_of
 from label_queue.simulated.config import LabelerProfile
@@ -64,7 +63,7 @@ RANDOM = LabelerProfile(beta=0.0)
 
 
 def measured(*texts: str) -> Measures:
-    summaries = [Summary(text=text) for text in texts]
+    summaries = [Response(text=text) for text in texts]
     return Measures.of([ARTICLE] * len(texts), summaries, [CAREFUL, RANDOM])
 
 
@@ -232,9 +231,9 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    def fake_draw(folder: Path, prompts: list[str], response: object, seed: int) -> list[Summary]:
+    def fake_draw(folder: Path, prompts: list[str], response: object, seed: int) -> list[Response]:
         made.append(f"drawn {folder.parts[-3].partition('-')[0]} {seed}")
-        return [Summary(text=COPIED) for _ in prompts]
+        return [Response(text=COPIED) for _ in prompts]
 
     def fake_base(recipe: BaseModelConfig, runs: Path) -> Path:
         made.append(f"base {recipe.texts} {recipe.seed}")
@@ -242,7 +241,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(task, "FOLDER", tmp_path / "runs")
     monkeypatch.setattr(whole_run, "run_to_end", fake_run)
-    monkeypatch.setattr(task, "draw_summaries", fake_draw)
+    monkeypatch.setattr(judging, "draw", fake_draw)
     monkeypatch.setattr(whole_run, "base_model", fake_base)
     monkeypatch.setattr(sys, "argv", ["summaries", "--articles", "3", "--modes", "batched"])
     return made
@@ -288,15 +287,16 @@ def test_another_recipe_is_made_anew_and_the_one_before_is_kept(
     assert made == ["batched-1 batched"]
 
 
-def test_results_of_other_articles_are_others(tmp_path: Path) -> None:
-    results = KeptResults(tmp_path / "results.jsonl", KEY)
+def test_results_of_other_articles_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "FOLDER", tmp_path)
     config = load_config(CONFIG)
+    results = KeptResults(tmp_path / "results.jsonl", KEY)
     results.made(("online", digest_of(config), 1, 3), measured(COPIED).to_keep)
 
     def judged(count: int) -> Measures:
-        return Judge(fresh_articles(count), results).policy(
-            "online", 1, config, lambda: tmp_path / "none"
-        )
+        return judge_of(count).policy("online", 1, config, lambda: tmp_path / "none")
 
     assert judged(3) == Measures.kept(measured(COPIED).to_keep())
     with pytest.raises(OSError, match="none"):

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
+from actors.prompts.corpora import corpus
 from actors.prompts.grammar import review_corpus
 from cluster.config_file import parse_config
 from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.pretraining_texts import read_pretraining
 from learners.base_model import build_language_model
 from learners.config import BaseModelConfig, PretrainingConfig, SupervisedConfig
-from learners.supervised import pack
+from learners.supervised import blocks_of, pack
 from learners.word_tokenizer import build_tokenizer
 from protocol.errors import ConfigError, InputError, MissingError
+from tests.support.present import present
 
 TEXTS = [f"the soup was number {number} ." for number in range(12)]
 
@@ -56,6 +58,26 @@ def test_reviews_are_those_of_the_base_model_and_those_it_would_learn_next(polic
     tokenizer = build_tokenizer([*review_corpus(2_000, seed=9), *TEXTS])
     assert text.train.equal(pack(review_corpus(9, seed=4), tokenizer, 5).int())
     assert text.held_out.equal(pack(review_corpus(12, seed=4)[9:], tokenizer, 5).int())
+
+
+def test_of_whole_demonstrations_what_follows_the_mark_counts() -> None:
+    recipe = BaseModelConfig(texts="dialogues", context_tokens=64)
+    policy = PolicyReading.of_recipe(recipe)
+    told = {"whole_texts": True, "loss_after": "thanks", "block_tokens": 48}
+    text = read_pretraining(config(source="dialogues", seed=4, **told), policy)
+    trained, held_out = (corpus("dialogues", 12, 4)[part] for part in (slice(9), slice(9, 12)))
+    for texts, found, learned in (
+        (trained, text.train, text.train_counted),
+        (held_out, text.held_out, text.held_out_counted),
+    ):
+        blocks, counted = blocks_of(texts, policy.library, SupervisedConfig.model_validate(told))
+        assert found.equal(blocks.int())
+        assert present(learned).equal(present(counted))
+
+
+def test_a_mark_of_which_texts_are_cut_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"loss_after 'x' needs whole texts"):
+        config(loss_after="x")
 
 
 @pytest.mark.parametrize("source", ["text", "jsonl", "hub"])

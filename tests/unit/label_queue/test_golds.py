@@ -11,6 +11,7 @@ from cluster.config_file import parse_config
 from label_queue.simulated.config import GoldName
 from label_queue.simulated.gold.books import BooksGold
 from label_queue.simulated.gold.descriptiveness import DescriptivenessGold, description
+from label_queue.simulated.gold.dialogues import DialoguesGold
 from label_queue.simulated.gold.port import Gold
 from label_queue.simulated.gold.registry import gold_of
 from label_queue.simulated.gold.reviews import ReviewsGold, response_gold
@@ -59,6 +60,15 @@ class TestBooksGold(GoldContract, of=BooksGold):
         return BooksGold()
 
 
+class TestDialoguesGold(GoldContract, of=DialoguesGold):
+    prompt = "user: a table for four .\n\nassistant: when ?\n\nuser: on friday ."
+    better = "a table for four ."
+    worse = "a table for five on monday in oslo ."
+
+    def gold(self) -> Gold:
+        return DialoguesGold()
+
+
 class TestVaderGold(GoldContract, of=VaderGold):
     prompt = "After the concert, I felt"
     better = "happy and proud."
@@ -100,6 +110,34 @@ def test_a_list_of_adjectives_describes_less_than_sentences() -> None:
     assert description(listed) < 0.5 * description(told)
 
 
+CHAT = (
+    "user: a table for four on friday .\n\nassistant: in rome ?\n\n"
+    "user: in oslo . rather on sunday ."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ("for four .", 1.0 - 0.3),
+        ("a table for four on sunday in oslo .", 3.0 - 0.9),
+        ("on friday .", -1.0 - 0.3),  # changed since
+        ("for sunday on four .", -2.0 - 0.5),  # the words of others
+        ("in rome .", -1.0 - 0.3),  # the assistant said so
+        ("on sunday on sunday .", 1.0 - 0.5),  # said once
+        ("on sunday on sunday on sunday .", 1.0 - 0.7 - 0.25 * 2),  # two runs came before
+        ("with pleasure .", -0.3),
+        ("in on the for", -0.4),
+    ],
+)
+def test_a_confirmation_worked_out_by_hand(text: str, score: float) -> None:
+    assert DialoguesGold().score(CHAT, text) == pytest.approx(score)
+
+
+def test_all_of_a_plain_prompt_is_a_user_s() -> None:
+    assert DialoguesGold().score("a table for two on friday , rather on sunday", "on sunday") > 0
+
+
 # Lexicon: good 1.9, great 3.1, horrible −2.5. The sum s of a sentence becomes s/√(s² + 15). "very"
 # adds 0.293 to the next word, capitals beside others 0.733, each "!" up to four 0.292; "not"
 # multiplies by −0.74; after "but" a word counts 1.5 times, before it 0.5 times.
@@ -133,8 +171,11 @@ def test_a_myopic_reader_weighs_the_last_sentence_most() -> None:
 @pytest.mark.parametrize("name", get_args(GoldName))
 def test_each_name_has_a_score_that_is_made_once(name: GoldName) -> None:
     assert gold_of(name) is gold_of(name)
-    prompt = "the mayor opened the schools ." if name in ("summaries", "books") else "the soup was"
-    assert gold_of(name).score(prompt, "good . the mayor opened the schools .") > 0
+    prompt = {
+        **dict.fromkeys(("summaries", "books"), "the mayor opened the schools ."),
+        "dialogues": "a table for two in oslo .",
+    }.get(name, "the soup was")
+    assert gold_of(name).score(prompt, f"good . {prompt}") > 0
 
 
 def test_without_its_package_vader_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +205,7 @@ def test_a_run_s_gold_is_the_one_named_else_that_of_reviews_where_there_is_one()
     assert config_gold(prompts={"source": "reviews"}) == "reviews"
     assert config_gold(prompts={"source": "articles"}) == "summaries"
     assert config_gold(prompts={"source": "books"}) == "books"
+    assert config_gold(prompts={"source": "dialogues"}) == "dialogues"
     assert config_gold(prompts={"source": "books", "path": "b.jsonl"}) is None
     assert config_gold(**named) == "vader"
     assert config_gold(prompts={"source": "reviews"}, labelers=robot, **named) == "vader"
@@ -172,6 +214,6 @@ def test_a_run_s_gold_is_the_one_named_else_that_of_reviews_where_there_is_one()
 def test_a_gold_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"labels\.simulated\.gold: .*'reviews', 'descriptiveness', 'summaries', 'books' or",
+        match=r"labels\.simulated\.gold: .*'reviews', 'descriptiveness', 'summaries', 'books', ",
     ):
         config_gold(labels={"simulated": {"gold": "best"}})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from learners.config import PPOConfig, PtxConfig
 from learners.policy_model import PolicyModel
 from learners.pretraining import BlockOrder, PretrainingBlocks
 from protocol.errors import BundleCorrupt, ConfigError, MissingError
+from reward_service.pretrained import load_causal_model
 from tests.support import learner_inputs as inputs
 from tests.support.metric_proofs import proves
 from tests.support.plain_learners import PlainPPO
@@ -76,6 +79,31 @@ def test_the_larger_the_coefficient_the_less_the_policy_loses_on_the_text_itself
         assert ("policy/ptx_loss" in report.metrics) == (coefficient > 0)
         losses.append(report.metrics["policy/pretraining_loss"])
     assert losses[0] > losses[1] > losses[2]
+
+
+def test_where_some_tokens_count_the_loss_is_the_mean_of_those(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured and trained on alike: of each block the last two tokens."""
+    blocks = inputs.blocks().int()
+    counted = torch.zeros(len(blocks), blocks.shape[1] - 1, dtype=torch.bool)
+    counted[:, -2:] = True
+    text = PretrainingBlocks(
+        train=blocks, held_out=blocks, train_counted=counted, held_out_counted=counted
+    )
+    told = {}
+    for coefficient in (0.0, 100.0):
+        ptx = PtxConfig(coefficient=coefficient)
+        place = tmp_path / str(coefficient)
+        learner = policy_learner(model_folder, place, monkeypatch, ptx=ptx, pretraining=text)
+        model = load_causal_model(model_folder)
+        with torch.no_grad():
+            logits = model(input_ids=blocks[:, :-1].long()).logits[:, -2:]
+        wanted = cross_entropy(logits.flatten(0, 1), blocks[:, -2:].long().flatten())
+        assert learner._pretraining._reference_loss == pytest.approx(float(wanted), rel=1e-4)
+        report = present(learner.step(inputs.experience_batch(0)))
+        told[coefficient] = report.metrics["policy/pretraining_loss"]
+    assert told[100.0] < told[0.0]
 
 
 def test_to_measure_changes_no_step(
@@ -198,7 +226,17 @@ def test_blocks_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert again.train.equal(text.train)
     assert again.held_out.equal(text.held_out)
     assert again.train.dtype == torch.int32
+    assert again.train_counted is again.held_out_counted is None
     assert [each.name for each in (tmp_path / "made").iterdir()] == ["pretraining.safetensors"]
+
+
+def test_which_tokens_count_is_read_as_it_was_written(tmp_path: Path) -> None:
+    text = inputs.pretraining()
+    counted = text.train[:, 1:] % 2 == 0
+    replace(text, train_counted=counted).write(tmp_path / "it.safetensors")
+    again = PretrainingBlocks.read(tmp_path / "it.safetensors")
+    assert present(again.train_counted).equal(counted)
+    assert again.held_out_counted is None
 
 
 def test_blocks_that_are_not_there_or_not_whole_are_named(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_the_longest_prompt_is_that_of_the_source_as_far_as_there_is_room() -> N
         return make_plan(config(prompts=prompts), MODELS, machine()).prompt_tokens
 
     assert longest(source="reviews", prompt_tokens=9) == 9
+    assert longest(source="dialogues") == 31
     assert longest(source="articles") == 64 - 24  # the model's context less a response
     assert (
         make_plan(
