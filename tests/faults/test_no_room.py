@@ -21,7 +21,7 @@ class TooLarge:
 
 with module.RaySession(ClusterConfig(wait_for_nodes_s=2.0), "no-room", 1) as session:
     try:
-        asyncio.run(session.deploy(TooLarge.bind, "large", "/large"))
+        asyncio.run(session.deploy(TooLarge.bind, "large"))
     except DeploymentFailed as error:
         print("refused:", error)
 """
