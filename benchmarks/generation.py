@@ -97,9 +97,10 @@ async def paces(model: Path, num_requests: int, num_tokens: int, turns: int) -> 
             for name, draw in ways.items():
                 requests = some(num_requests)
                 started = time.perf_counter()
-                count = await draw(requests)
+                pace = await draw(requests) / (time.perf_counter() - started)
+                click.echo(f"turn {turn}: {num_tokens} tokens, {name}: {pace:,.0f} tokens/s")
                 if turn:
-                    found[name].append(count / (time.perf_counter() - started))
+                    found[name].append(pace)
     return found
 
 

@@ -12,7 +12,6 @@ import asyncio
 import random
 import sys
 from collections.abc import Callable, Coroutine
-from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 SIGMA = 1.0
@@ -27,7 +26,6 @@ def late(
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
     """Return a method that first waits so long, in the median."""
 
-    @wraps(method)
     async def waits(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
         await asyncio.sleep(median_s * rng.lognormvariate(0.0, SIGMA))
         return await method(self, *args, **kwargs)

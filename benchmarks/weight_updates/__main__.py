@@ -130,6 +130,7 @@ async def measure(name: str, turns: int, folder: Path) -> dict[str, list[Update]
             for way, publisher in ends.items():
                 version += 1
                 done = await update(model, version, publisher, actor, size.stream_tokens)
+                click.echo(f"turn {turn}: {name}, {way}: {done}")
                 if turn:
                     found[way].append(done)
     finally:
@@ -185,7 +186,6 @@ def main() -> None:
                 found = asyncio.run(measure(name, chosen.turns, Path(folder)))
             for way, updates in found.items():
                 lines.append(row(name, way, updates, WANTED.get(name, "")))
-                click.echo(lines[-1])
     click.echo("\n".join(lines))
 
 
