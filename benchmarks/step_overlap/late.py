@@ -26,7 +26,7 @@ def late(
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
     """Return a method that first waits so long, in the median."""
 
-    async def waits(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def waits(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         await asyncio.sleep(median_s * rng.lognormvariate(0.0, SIGMA))
         return await method(self, *args, **kwargs)
 
