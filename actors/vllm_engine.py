@@ -199,7 +199,9 @@ class VllmEngine:
         if self._is_resting:  # vLLM's scheduler stands still, and resumed now it has no cache
             await _update(llm, version, weights)
             return
-        await llm.pause_generation(mode="keep", clear_cache=False)
+        # Not by AsyncLLM's own method, which sleeps 20 ms more, for callers who count tokens by the
+        # order in which they come; each of ours says under which version it was drawn.
+        await llm.engine_core.pause_scheduler_async(mode="keep", clear_cache=False)
         try:
             await _update(llm, version, weights)
         finally:

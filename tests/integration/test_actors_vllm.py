@@ -233,6 +233,24 @@ async def test_tokens_drawn_before_a_load_in_flight_belong_to_the_old_weights(
         assert rollout.behavior_logprobs[:num_old] == pytest.approx(expected, abs=1e-4)
 
 
+async def test_a_load_waits_for_the_engine_and_sleeps_for_nobody(
+    running: VllmEngine, learner: LearnerSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(delay: float, result: object = None) -> object:
+        slept.append(delay)
+        return await sleep(delay, result)
+
+    policy = learner.publish(4)
+    assert isinstance(policy.weights, WeightsFile)
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "sleep", noted)
+        await running.load(policy.version, Path(policy.weights.path))
+    assert not any(slept)
+
+
 async def test_a_tied_head_left_out_is_caught_by_the_probe(
     make_worker: Callable[[], RolloutWorker], learner: LearnerSide
 ) -> None:
