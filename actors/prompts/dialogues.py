@@ -45,7 +45,7 @@ MARKS: Mapping[Role, str] = {"user": "user:", "assistant": "assistant:"}
 MAX_PROMPT_TOKENS = 31
 """Words and marks of the longest dialogue before its last turn, the clerk's mark included."""
 MAX_ANSWER_TOKENS = 13
-"""Of the longest reference, and the end token."""
+"""Words of the longest reference, and the end token."""
 
 _CORRECTED_SHARE = 0.5
 """How likely a turn after the first changes something that was said before."""
@@ -69,7 +69,7 @@ class Dialogue:
     booking: Booking
     """What was agreed on."""
     outdated: Booking
-    """Of what was changed, the word that was said at first."""
+    """The word that was said at first, of what was changed."""
     reference: str
     """The last turn as a clerk gave it."""
 

@@ -44,7 +44,7 @@ CONFIG = RolloutConfig(weight_transport="shared_memory")
 MOST_PAUSE_S = 0.03
 """Wanted of the smallest."""
 LEAST_SHARE = 0.5
-"""Of a copy's bytes a second, wanted of the largest."""
+"""Share of a copy's bytes a second, wanted of the largest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,13 +19,13 @@ class Room:
     """Memory of one node, bytes."""
 
     name: str
-    """Of its host."""
+    """The host's."""
     host_bytes: int
     """The machine's, or what its container may use of it."""
     shared_bytes: int
-    """Of /dev/shm."""
+    """What /dev/shm may hold."""
     gpu_bytes: tuple[int, ...] = ()
-    """Of each GPU; empty: there is none, or its driver tells of none."""
+    """Each GPU's; empty: there is none, or its driver tells of none."""
 
 
 def lacks(room: Room, processes: Sequence[Process], *, uses_shared_memory: bool) -> Iterator[str]:

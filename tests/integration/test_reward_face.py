@@ -87,8 +87,10 @@ async def facing(
         base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S, trust_env=False
     ) as http:
         assert isinstance(face._gathered, Noting)
+        await face.ready()
         yield face._gathered, http
     await face.stop()
+    await face.stop()  # a call may come twice
 
 
 async def test_what_comes_while_replicas_score_crosses_together_and_each_has_its_own_answer() -> (

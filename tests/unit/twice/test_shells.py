@@ -255,18 +255,23 @@ async def test_a_second_call_finds_what_the_first_did(
     await scenario(tmp_path)
 
 
-def test_the_announcers_process_has_no_call_of_its_own() -> None:
-    """Its module is not imported here: Ray Serve takes its time, and warns."""
-    tree = ast.parse((ROOT / "reward_service" / "shell.py").read_text("utf-8"))
-    (shell,) = (
-        node
-        for node in tree.body
-        if isinstance(node, ast.ClassDef) and node.name == "AnnouncerShell"
-    )
+def calls_of(module: str, kind: str) -> set[str]:
+    """What is asked of a process whose module is not imported here: Serve takes its time, and warns."""
+    tree = ast.parse((ROOT / "reward_service" / module).read_text("utf-8"))
+    (shell,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind)
     calls = {node.name for node in shell.body if isinstance(node, ast.AsyncFunctionDef)}
+    return {name for name in calls if name[0] != "_"}
+
+
+def test_the_announcers_process_has_no_call_of_its_own() -> None:
     reads = {"served", "replicas", "standing"}
     changes = {"next_version", "at_work", "failed", "withdraw", "swap"}
-    assert {name for name in calls if name[0] != "_"} - reads == changes
+    assert calls_of("shell.py", "AnnouncerShell") - reads == changes
+
+
+def test_the_rewards_face_is_asked_nothing_but_whether_it_is_ready_and_to_stop() -> None:
+    """Both come twice in `tests/integration/test_reward_face.py`."""
+    assert calls_of("face.py", "RewardFace") == {"ready", "stop"}
 
 
 def test_every_class_that_becomes_a_process_has_a_table() -> None:
@@ -277,5 +282,8 @@ def test_every_class_that_becomes_a_process_has_a_table() -> None:
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "spawn":
                     spawned.add(ast.unparse(node.args[0]))
     assert spawned >= {"LabelQueueShell", "MetricsShell"}
-    known = {kind.__name__ for kind in (*TABLES, *LEARNERS, LabelQueueShell)} | {"AnnouncerShell"}
+    known = {kind.__name__ for kind in (*TABLES, *LEARNERS, LabelQueueShell)} | {
+        "AnnouncerShell",
+        "RewardFace",
+    }
     assert {name for name in spawned if name[0].isupper()} <= known
