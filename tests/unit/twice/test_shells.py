@@ -256,7 +256,7 @@ async def test_a_second_call_finds_what_the_first_did(
 
 
 def calls_of(module: str, kind: str) -> set[str]:
-    """What is asked of a process whose module is not imported here: Serve takes its time, and warns."""
+    """Return what is asked of a process whose module, which imports Serve, is not imported here."""
     tree = ast.parse((ROOT / "reward_service" / module).read_text("utf-8"))
     (shell,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind)
     calls = {node.name for node in shell.body if isinstance(node, ast.AsyncFunctionDef)}
