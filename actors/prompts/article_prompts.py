@@ -6,8 +6,6 @@ import random
 
 from actors.prompts.articles import MAX_PROMPT_TOKENS, article
 from actors.prompts.generated import GeneratedPrompts
-from protocol.errors import InputError
-from protocol.tokenizing import PolicyTokenizer
 
 
 class ArticlePrompts(GeneratedPrompts):
@@ -15,20 +13,7 @@ class ArticlePrompts(GeneratedPrompts):
 
     _source = "articles"
     _shorten = "response.max_tokens"
-
-    def __init__(self, tokenizer: PolicyTokenizer, *, seed: int, longest: int | None) -> None:
-        """Take what reads the prompts, and the most tokens that one may have.
-
-        Raises:
-            InputError: As `draw`; and the longest article does not fit, which is tried at once.
-        """
-        if longest is not None and longest < MAX_PROMPT_TOKENS:
-            raise InputError(
-                f"generated articles are up to {MAX_PROMPT_TOKENS} tokens long and at most "
-                f"{longest} may be: lower {self._shorten}, raise prompts.max_tokens, or take a "
-                "model of longer context"
-            )
-        super().__init__(tokenizer, seed=seed, longest=longest)
+    _most_tokens = MAX_PROMPT_TOKENS
 
     def reseeded(self, seed: int) -> ArticlePrompts:
         """Return another stream, of fresh articles of that seed, at its beginning."""

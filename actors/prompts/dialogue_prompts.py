@@ -6,9 +6,7 @@ import random
 
 from actors.prompts.dialogues import MAX_PROMPT_TOKENS, dialogue
 from actors.prompts.generated import GeneratedPrompts
-from protocol.errors import InputError
 from protocol.messages import ChatMessage
-from protocol.tokenizing import PolicyTokenizer
 
 
 class DialoguePrompts(GeneratedPrompts):
@@ -16,20 +14,7 @@ class DialoguePrompts(GeneratedPrompts):
 
     _source = "dialogues"
     _shorten = "response.max_tokens"
-
-    def __init__(self, tokenizer: PolicyTokenizer, *, seed: int, longest: int | None) -> None:
-        """Take what reads the prompts, and the most tokens that one may have.
-
-        Raises:
-            InputError: As `draw`; and the longest dialogue does not fit, which is tried at once.
-        """
-        if longest is not None and longest < MAX_PROMPT_TOKENS:
-            raise InputError(
-                f"generated dialogues are up to {MAX_PROMPT_TOKENS} tokens long and at most "
-                f"{longest} may be: lower {self._shorten}, raise prompts.max_tokens, or take a "
-                "model of longer context"
-            )
-        super().__init__(tokenizer, seed=seed, longest=longest)
+    _most_tokens = MAX_PROMPT_TOKENS
 
     def reseeded(self, seed: int) -> DialoguePrompts:
         """Return another stream, of fresh dialogues of that seed, at its beginning."""

@@ -19,13 +19,21 @@ class GeneratedPrompts(ABC):
     """As `prompts.source` names it."""
     _shorten: ClassVar[str]
     """What a config is to lower where a prompt is too long."""
+    _most_tokens: ClassVar[int] = 0
+    """What the longest has; 0: as many as the config says."""
 
     def __init__(self, tokenizer: PolicyTokenizer, *, seed: int, longest: int | None) -> None:
         """Take what reads the prompts, and the most tokens that one may have.
 
         Raises:
-            InputError: As `draw`; whether the tokenizer fits is tried at once.
+            InputError: As `draw`; whether tokenizer and longest prompt fit is tried at once.
         """
+        if longest is not None and longest < self._most_tokens:
+            raise InputError(
+                f"generated {self._source} are up to {self._most_tokens} tokens long and at most "
+                f"{longest} may be: lower {self._shorten}, raise prompts.max_tokens, or take a "
+                "model of longer context"
+            )
         self._tokenizer = tokenizer
         self._seed = seed
         self._longest = longest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -36,6 +35,7 @@ from cluster.starting.remote import (
     said,
 )
 from cluster.starting.resumption import recollect
+from cluster.starting.reward_face import spawn_reward_face
 from cluster.starting.rollout_actors import RolloutActors
 from cluster.starting.seats import Seats, replica_options, reserve_policy, reserve_trainer
 from cluster.starting.session import RaySession
@@ -46,14 +46,13 @@ from label_queue.intake.shell import INTAKE_OPTIONS, IntakeShell
 from label_queue.shell import QUEUE_OPTIONS, LabelQueueShell, RemoteLabelQueue
 from learners.config import PPOConfig
 from learners.shell import LearnerRank, RewardTrainerRank
-from protocol.bearer import REWARD_TOKEN, token_sha256
 from protocol.fits import RewardVersion
 from protocol.messages import PolicyVersion, Prompt
 from protocol.ports import ListeningPromptSource, OpenStore, RewardTrainer
 from protocol.remote import Remote, spawn
 from protocol.seeds import derived_seed
 from reward_service.client import RewardClient
-from reward_service.face import FACE_OPTIONS, RewardFace
+from reward_service.face import RewardFace
 from reward_service.shell import AnnouncerShell, build_reward_app, connect, start_announcer
 
 QUEUE_NAME = "label-queue"
@@ -380,35 +379,13 @@ class Placement:
             open_store=self._open_store,
         )
         handle = await self._session.deploy(build, "reward", config.replicas)
-        await self._start_reward_face(handle)
-        return connect(handle, announcer, config, self._config.run.seed)
-
-    async def _start_reward_face(self, replicas: Any) -> None:
-        """Have the reward's face listen at this machine's loopback."""
-        options = {**FACE_OPTIONS, **on_this_node()}
-        self.reward_face = spawn(RewardFace, "the reward's face", options)(
-            replicas,
-            ANNOUNCER_NAME,
-            self._config.reward_service,
-            host=self._config.cluster.own_host,
-            port=self._session.reward_port,
-            token_digest=self._reward_token(),
+        self.reward_face = spawn_reward_face(
+            self._config, self._folder, self._session.reward_port, handle, ANNOUNCER_NAME
         )
         self._stops.push_async_callback(self.reward_face.ask, RewardFace.stop)
         async with started_within(self.reward_face.who, "listen"):
             await self.reward_face.ask(RewardFace.ready)
-
-    def _reward_token(self) -> str | None:
-        """Return the digest of the token that the reward's face asks for; None: it asks for none.
-
-        A proxy may give loopback as the `Host` of what it passes on, by mistake: so from a public
-        address on no request is known to be from this machine.
-        """
-        if self._config.cluster.public_url is None:
-            return None
-        if not self._folder.has_token(REWARD_TOKEN):
-            self._folder.write_token(REWARD_TOKEN, secrets.token_urlsafe(32))
-        return token_sha256(self._folder.read_token(REWARD_TOKEN))
+        return connect(handle, announcer, config, self._config.run.seed)
 
     async def _reserve(
         self, count: int, resources: dict[str, float], strategy: str, what: str
