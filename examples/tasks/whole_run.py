@@ -70,6 +70,24 @@ class Case:
         run_to_end(self.file, self.folder, self.settings)
 
 
+def ptx_case(file: Path, series: Path, coefficient: float, seed: int) -> Case:
+    """Return the run of a γ_ptx and a seed, whose pretraining texts are the base model's own.
+
+    Args:
+        file: The task's config.
+        series: Where the series lies; its name begins the run's.
+        coefficient: γ_ptx.
+        seed: Of all of the run.
+    """
+    name = f"ptx{coefficient:g}"
+    changed = {
+        "run.name": f"{series.name}-{name}",
+        "ppo.ptx.coefficient": coefficient,
+        "pretraining.seed": seed,
+    }
+    return Case(file=file, series=series, name=name, seed=seed, changed=changed)
+
+
 def seeded(seed: int) -> dict[str, object]:
     """Return the settings by which all of a run follows from one seed.
 

@@ -27,7 +27,7 @@ from examples.tasks.dialogue.figure import draw
 from examples.tasks.dialogue.measures import Measures
 from examples.tasks.judging import Judge
 from examples.tasks.measures import mean_of, table
-from examples.tasks.whole_run import Case, config_of, seeded, start_of
+from examples.tasks.whole_run import Case, config_of, ptx_case, seeded, start_of
 from label_queue.simulated.gold.dialogues import things
 
 CONFIG = Path(__file__).parent / "run.toml"
@@ -54,13 +54,7 @@ COLUMNS: Mapping[str, Callable[[Measures], str]] = {
 
 def case_of(coefficient: float, seed: int) -> Case:
     """Return the run of a γ and a seed."""
-    name = f"ptx{coefficient:g}"
-    changed = {
-        "run.name": f"dialogue-{name}",
-        "ppo.ptx.coefficient": coefficient,
-        "pretraining.seed": seed,  # the base model's own demonstrations
-    }
-    return Case(file=CONFIG, series=FOLDER, name=name, seed=seed, changed=changed)
+    return ptx_case(CONFIG, FOLDER, coefficient, seed)
 
 
 def name_of(coefficient: float) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from examples.tasks.instructions.figure import draw
-from examples.tasks.whole_run import Case
+from examples.tasks.whole_run import Case, ptx_case
 
 CONFIG = Path(__file__).parent / "run.toml"
 FOLDER = Path("runs/instructions")
@@ -29,13 +29,7 @@ COEFFICIENTS = (0.0, 27.8)
 
 def case_of(coefficient: float, seed: int) -> Case:
     """Return the run of a γ_ptx and a seed."""
-    name = f"ptx{coefficient:g}"
-    changed = {
-        "run.name": f"instructions-{name}",
-        "ppo.ptx.coefficient": coefficient,
-        "pretraining.seed": seed,  # the base model's own texts
-    }
-    return Case(file=CONFIG, series=FOLDER, name=name, seed=seed, changed=changed)
+    return ptx_case(CONFIG, FOLDER, coefficient, seed)
 
 
 def name_of(coefficient: float) -> str:
