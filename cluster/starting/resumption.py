@@ -215,19 +215,20 @@ def at_the_old_port(config: RunConfig, state: Mapping[str, Any]) -> RunConfig:
     # Beyond loopback the pages have another port than the run's own programs.
     pages = state.get("http_port") or urlsplit(state.get("url") or "").port
     reward = urlsplit(state.get("reward_url") or "").port
+    opened_anew = "pages must be opened anew"
+    if cluster.public_url is not None:
+        opened_anew = "tell the proxy before it; `andon front` finds it by itself"
     faces = (
-        ("http_port", cluster.http_host, pages),
-        ("reward_port", cluster.own_host, reward),
+        ("http_port", cluster.http_host, pages, f"the pages have another port now: {opened_anew}"),
+        ("reward_port", cluster.own_host, reward, "the reward's face has another port now"),
     )
-    for name, host, at in faces:
+    for name, host, at, means in faces:
         if at is None or getattr(cluster, name) or at == cluster.http_port:
             continue
         try:
             ports[name] = free_port(host, at, f"cluster.{name}")
         except ResourceError as error:
-            _log.warning(
-                "the run has another address now: pages must be opened anew", why=str(error)
-            )
+            _log.warning(means, why=str(error))
     return config.model_copy(update={"cluster": cluster.model_copy(update=ports)})
 
 

@@ -261,6 +261,11 @@ async def test_two_runs_are_found_behind_the_shipped_proxies_each_below_its_path
         assert (await one.client.get(other.at("/owner"))).status_code == 401
         for path in ("/", "/docs", "/run-a/docs", "/run-a/openapi.json", "/-/routes"):
             assert (await one.client.get(path)).status_code == 404, path
+        if name == "nginx":  # Caddy as Debian has it limits no rates
+            for path in ("/run-a/enter/guessed", "/run-b/sign-in/nowhere"):
+                answers = [(await one.client.get(path)).status_code for _ in range(40)]
+                assert answers[:10].count(429) == 0, path
+                assert 429 in answers, path
         forged = {"X-Forwarded-Host": f"{HOST}:{port}", "X-Forwarded-For": HOST}
         assert (await one.client.get("/", headers=forged)).status_code == 404
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from cluster.config import RunConfig
 from cluster.config_file import parse_config
@@ -203,6 +204,26 @@ def test_a_port_that_was_chosen_or_is_taken_stays_as_the_config_says() -> None:
     # The reward's may not take what the pages were given since.
     cluster = at_the_old_port(chosen, {"url": at(1), "reward_url": at(pages)}).cluster
     assert (cluster.http_port, cluster.reward_port) == (pages, 0)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "told"),
+    [
+        ({}, "the pages have another port now: pages must be opened anew"),
+        (
+            {"public_url": "https://label.example.org/{run}"},
+            "the pages have another port now: tell the proxy before it; `andon front` finds it by "
+            "itself",
+        ),
+    ],
+)
+def test_who_must_hear_of_another_port_is_said(cluster: dict[str, Any], told: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy, socket.create_server(
+        ("127.0.0.1", 0)
+    ) as other, capture_logs() as logs:  # fmt: skip
+        state = {"url": at(busy.getsockname()[1]), "reward_url": at(other.getsockname()[1])}
+        at_the_old_port(config(cluster={"http_port": 0, **cluster}), state)
+    assert [each["event"] for each in logs] == [told, "the reward's face has another port now"]
 
 
 def test_a_run_whose_checkpoints_are_gone_does_not_begin_anew(tmp_path: Path) -> None:
