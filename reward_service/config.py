@@ -92,6 +92,10 @@ class RewardModelConfig(Settings):
     """What the heads see of a text: the trunk's hidden state on its last token (Ziegler et al.
     2019), or the mean over all its tokens, from which a small trunk learns with fewer labels. [own,
     measured in docs/results/demo.md]"""
+    embeddings: bool = False
+    """Whether the heads see the mean of the tokens' embeddings as well. A trunk that foretells the
+    next token holds little of which ones it saw, and learns that from labels first; a large one
+    holds enough. ("Wide and deep": Cheng et al. 2016) [own, measured in docs/results/demo.md]"""
     combine: CombineRule = "mean"
     """"mean" (Christiano et al. 2017), or the conservative "min" and "mean_minus_variance"
     (Coste et al. 2023)."""
@@ -130,7 +134,7 @@ class RewardModelConfig(Settings):
     @property
     def is_linear_in_last_state(self) -> bool:
         """Whether a text's score is linear in the state on its last token, as a value is."""
-        return self.heads == "linear" and self.pooling == "last"
+        return self.heads == "linear" and self.pooling == "last" and not self.embeddings
 
     @model_validator(mode="after")
     def _variance_needs_heads(self) -> RewardModelConfig:

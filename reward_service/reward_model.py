@@ -1,6 +1,7 @@
 """The reward model: a copy of the reference policy ρ with M scalar heads on what it says of a text.
 
-Letters: B sequences, T tokens (prompt and kept response), D hidden width, M heads.
+Letters: B sequences, T tokens (prompt and kept response), D hidden width, F features that the heads
+see, M heads.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class RewardModel(nn.Module):
     """r(x, y): M raw scores a sequence, their normalisation, and the rule that makes one of them.
 
     Its state dict holds the backbone (`backbone.*`), the heads (`heads.*`: of linear ones
-    `heads.weight` [M, D] and `heads.bias` [M]) and the buffers `gain` [M] and `bias` [M] of the
+    `heads.weight` [M, F] and `heads.bias` [M]) and the buffers `gain` [M] and `bias` [M] of the
     normalisation. With `config.marks` there are `mark_head.weight` [1, D] and `mark_head.bias` [1],
     which begin at 0: no token is worth anything before a mark was learned. With `config.lora` the
     backbone has adapters, its own weights are those of `base`, and `own_state` is the rest of the
@@ -44,7 +45,7 @@ class RewardModel(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = backbone
-        self.heads = _heads(backbone.config.hidden_size, config)
+        self.heads = _heads(_num_features(backbone, config), config)
         self.mark_head: nn.Linear | None = None
         if config.marks is not None:
             self.mark_head = nn.Linear(backbone.config.hidden_size, 1)
@@ -131,25 +132,28 @@ class RewardModel(nn.Module):
         ):
             raise ValueError("attention_mask must be ones, at least one a row, then zeros")
         hidden = hidden_states(self.backbone, input_ids)
-        raw: Tensor = self.heads(self.pooled(hidden, attention_mask))
+        raw: Tensor = self.heads(self.features(hidden, input_ids, attention_mask))
         if not with_marks:
             return raw
         assert self.mark_head is not None, "only a model with a mark head is asked for marks"
         marks: Tensor = self.mark_head(hidden)
         return raw, marks[..., 0].float().tanh()
 
-    def pooled(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return what the heads see of each sequence: [B, D].
+    def features(self, hidden: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return what the heads see of each sequence: [B, F].
 
         Args:
             hidden: [B, T, D], the trunk's states.
+            input_ids: [B, T], as for `forward`.
             attention_mask: [B, T], as for `forward`.
         """
-        lengths = attention_mask.sum(dim=1)
-        if self.config.pooling == "mean":
-            return (hidden * attention_mask[..., None]).sum(dim=1) / lengths[:, None]
-        rows = torch.arange(len(hidden), device=hidden.device)
-        return hidden[rows, lengths - 1]
+        pool = _mean if self.config.pooling == "mean" else _last
+        pooled = pool(hidden, attention_mask)
+        if not self.config.embeddings:
+            return pooled
+        embedded = self.backbone.get_input_embeddings()(input_ids)
+        embedded = nn.functional.layer_norm(embedded, embedded.shape[-1:])
+        return torch.cat([pooled, _mean(embedded, attention_mask)], dim=1)
 
     def normalised(self, raw: Tensor) -> Tensor:
         """Return gain·raw + bias, head by head: [B, M] from [B, M]."""
@@ -173,6 +177,25 @@ class RewardModel(nn.Module):
         """Take gain [M] and bias [M], as `normalisation.gain_and_bias` returns them."""
         self.gain.copy_(gain)
         self.bias.copy_(bias)
+
+
+def _num_features(backbone: PreTrainedModel, config: RewardModelConfig) -> int:
+    """Return F: D, and where the heads see embeddings the width of those besides."""
+    width = int(backbone.config.hidden_size)
+    if not config.embeddings:
+        return width
+    return width + int(backbone.get_input_embeddings().embedding_dim)
+
+
+def _mean(states: Tensor, attention_mask: Tensor) -> Tensor:
+    """Return the mean over a sequence's own tokens, [B, D] of [B, T, D]."""
+    return (states * attention_mask[..., None]).sum(dim=1) / attention_mask.sum(dim=1)[:, None]
+
+
+def _last(states: Tensor, attention_mask: Tensor) -> Tensor:
+    """Return what stands on a sequence's last token, [B, D] of [B, T, D]."""
+    rows = torch.arange(len(states), device=states.device)
+    return states[rows, attention_mask.sum(dim=1) - 1]
 
 
 def _heads(width: int, config: RewardModelConfig) -> LinearHeads | EpistemicHeads:

@@ -106,7 +106,8 @@ def reward_model_config(arm: Arm) -> RewardModelConfig:
     return RewardModelConfig(
         num_heads=PARTICLES,
         heads="epistemic",
-        pooling="mean",  # so small a trunk learns from fewer labels so, as in the demo
+        pooling="mean",  # so small a trunk learns from fewer labels so, as in the demo,
+        embeddings=True,  # and from fewer still
         num_normalisation_samples=NUM_NORMALISATION,
         marks=MarksConfig() if arm.mark_share else None,
     )
@@ -115,7 +116,7 @@ def reward_model_config(arm: Arm) -> RewardModelConfig:
 def fit_config(seed: int) -> RewardFitConfig:
     """Return how it does."""
     return RewardFitConfig(
-        lr=1e-3, batch_size=16, epochs=3, warm_lr=2e-4, warm_batch_size=16, seed=seed
+        lr=2e-3, batch_size=16, epochs=3, warm_lr=1.2e-3, warm_batch_size=16, seed=seed
     )
 
 

@@ -323,7 +323,7 @@ def _responses(shape: PassShape) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _raw_scores(model: RewardModel, ids: Tensor) -> Tensor:
     """Return raw scores [B, M] as `RewardModel.forward`, which looks at the values of a mask."""
     hidden = hidden_states(model.backbone, ids)
-    scores: Tensor = model.heads(model.pooled(hidden, torch.ones_like(ids)))
+    scores: Tensor = model.heads(model.features(hidden, ids, torch.ones_like(ids)))
     return scores
 
 

@@ -117,11 +117,13 @@ def check_critic(bundle: Path, policy: Path | None) -> None:
     if not is_file(bundle / MANIFEST_FILE, key, MEND_CRITIC):
         raise MissingError(f"{key}: {bundle} is no reward version; {MEND_CRITIC}")
     manifest = read_manifest(bundle)
-    if not manifest.reward_model.is_linear_in_last_state:
+    reward = manifest.reward_model
+    if not reward.is_linear_in_last_state:
         raise InputError(
-            f"{key}: {bundle} has heads = {manifest.reward_model.heads!r} and pooling = "
-            f"{manifest.reward_model.pooling!r}, which no value of one token can start from: take "
-            "a reward with linear heads on the last token, or leave the key out"
+            f"{key}: {bundle} has heads = {reward.heads!r}, pooling = {reward.pooling!r} and "
+            f"embeddings = {str(reward.embeddings).lower()}, which no value of one token can start "
+            "from: take a reward with linear heads on the last token's state alone, or leave the "
+            "key out"
         )
     if manifest.base is not None:
         base_folder(manifest.base, bundle)

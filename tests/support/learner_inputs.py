@@ -39,7 +39,7 @@ PPO = PPOConfig(batch_size=16, minibatches=2, epochs=2, lr=1e-3)
 WITH_TEXT = PPO.model_copy(update={"ptx": PtxConfig(coefficient=0.7, examples_per_episode=1)})
 EMA = EMAConfig(decay=0.75)
 KL = KLConfig(coefficient=0.1, target=3.0)
-REWARD_MODEL = RewardModelConfig(num_heads=2)
+REWARD_MODEL = RewardModelConfig(num_heads=2, embeddings=True)
 REWARD_FIT = RewardFitConfig(lr=1e-3, batch_size=4, warm_lr=5e-4, warm_batch_size=4, seed=SEED)
 SUPERVISED = SupervisedConfig(lr=1e-3, batch_size=4, block_tokens=8, warmup_fraction=0.5, seed=SEED)
 

@@ -62,7 +62,7 @@ class PlainMarks(PlainReward):
     """The plain reward with a mark head, one token at a time."""
 
     def __init__(self, model: Path, fit: RewardFitConfig = FIT) -> None:
-        super().__init__(model, WITH_MARKS.num_heads, fit, inputs.reference_sequences())
+        super().__init__(model, WITH_MARKS, fit, inputs.reference_sequences())
         self.mark_head = torch.nn.Linear(self.trunk.config.hidden_size, 1)
         for parameter in self.mark_head.parameters():
             torch.nn.init.zeros_(parameter)

@@ -35,9 +35,7 @@ def plain_ppo(model: Path) -> tuple[PlainPPO, list[dict[str, float]]]:
 @cache
 def plain_rewards(model: Path) -> list[tuple[dict[str, Tensor], float]]:
     """Return tensors and loss after the refit, and after the warm update."""
-    plain = PlainReward(
-        model, inputs.REWARD_MODEL.num_heads, inputs.REWARD_FIT, inputs.reference_sequences()
-    )
+    plain = PlainReward(model, inputs.REWARD_MODEL, inputs.REWARD_FIT, inputs.reference_sequences())
     results = []
     for request in (inputs.fit_request(), inputs.fit_request("warm", count=5, first=11)):
         counts = bootstrap_counts(request.comparisons, 2, inputs.SEED)

@@ -17,6 +17,7 @@ from learners.config import DeepSpeedConfig, PPOConfig, RewardFitConfig, Supervi
 from protocol.fits import Comparison, FitRequest
 from protocol.messages import ExperienceBatch, Rollout
 from protocol.seeds import derived_seed
+from reward_service.config import RewardModelConfig
 
 ENGINE = DeepSpeedConfig()
 
@@ -207,15 +208,16 @@ class PlainReward:
 
     def __init__(
         self,
-        model: Path,
-        num_heads: int,
+        policy: Path,
+        model: RewardModelConfig,
         fit: RewardFitConfig,
         reference: list[tuple[int, ...]],
     ) -> None:
         self.fit, self.reference = fit, reference
-        self.trunk: Any = AutoModel.from_pretrained(model).eval()
-        width = self.trunk.config.hidden_size
-        self.heads = torch.nn.Linear(width, num_heads)
+        self.trunk: Any = AutoModel.from_pretrained(policy).eval()
+        self.sees_embeddings = model.embeddings
+        width = self.trunk.config.hidden_size * (2 if model.embeddings else 1)
+        self.heads = torch.nn.Linear(width, model.num_heads)
         generator = torch.Generator().manual_seed(fit.seed)
         with torch.no_grad():
             self.heads.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
@@ -231,8 +233,14 @@ class PlainReward:
 
     def raw(self, sequence: tuple[int, ...]) -> Tensor:
         """Scores of one sequence, [M]."""
-        hidden = self.trunk(input_ids=torch.tensor([sequence])).last_hidden_state[0, -1]
-        scores: Tensor = self.heads(hidden)
+        ids = torch.tensor([sequence])
+        seen = self.trunk(input_ids=ids).last_hidden_state[0, -1]
+        if self.sees_embeddings:
+            embedded = self.trunk.get_input_embeddings().weight[ids[0]]
+            spread = embedded.var(dim=1, correction=0, keepdim=True)
+            centred = embedded - embedded.mean(dim=1, keepdim=True)
+            seen = torch.cat([seen, (centred / (spread + 1e-5).sqrt()).mean(dim=0)])
+        scores: Tensor = self.heads(seen)
         return scores
 
     def learn(self, request: FitRequest, counts: Tensor) -> float:

@@ -207,10 +207,14 @@ def test_a_critic_starts_from_a_reward_of_the_policy_s_tokens(tmp_path: Path) ->
     check_critic(bundle, None)
     manifest = bundle / MANIFEST_FILE
     said = manifest.read_text()
-    assert '"pooling":"last"' in said.replace(" ", "")
-    manifest.write_text(re.sub(r'("pooling": ?)"last"', r'\1"mean"', said))
-    with pytest.raises(InputError, match="pooling = 'mean', which no value of one token can start"):
-        check_critic(bundle, None)
+    for key, stands, other, told in (
+        ("pooling", '"last"', '"mean"', "pooling = 'mean'"),
+        ("embeddings", "false", "true", "embeddings = true"),
+    ):
+        assert f'"{key}":{stands}' in said.replace(" ", "")
+        manifest.write_text(re.sub(f'("{key}": ?){stands}', rf"\1{other}", said))
+        with pytest.raises(InputError, match=f"{told}.*, which no value of one token can start"):
+            check_critic(bundle, None)
     manifest.write_text(said)
     config = json.loads((bundle / "config.json").read_text())
     (bundle / "config.json").write_text(json.dumps({**config, "vocab_size": 7}))

@@ -288,7 +288,11 @@ def test_an_architecture_that_scores_otherwise_is_refused_at_the_first_fit(
         trainer.fit(inputs.fit_request())
 
 
-def test_a_critic_can_start_from_a_bundle(trainer: RewardTrainer, model_folder: Path) -> None:
+def test_a_critic_can_start_from_a_bundle(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linear = RewardModelConfig(num_heads=2)
+    trainer = make(model_folder, tmp_path, monkeypatch, model=linear)
     version = present(trainer.fit(inputs.fit_request()))
     bundle = load_bundle(Path(version.path)).model
     ppo = PPOConfig(critic="separate", critic_path=version.path)

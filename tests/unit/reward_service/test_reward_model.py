@@ -66,6 +66,24 @@ def test_the_score_may_be_the_head_on_the_mean_over_what_is_not_padding(referenc
     torch.testing.assert_close(raw[1], alone[0], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_the_heads_may_see_the_embeddings_too(reference: Path, pooling: str) -> None:
+    model = make_reward_model(reference, num_heads=2, pooling=pooling, embeddings=True)
+    assert linear_heads(model).weight.shape == (2, 128)
+    with torch.no_grad():
+        raw = model(*pad_right([(5, 6, 7), (8,)]))
+        hidden = model.backbone(input_ids=torch.tensor([[5, 6, 7]])).last_hidden_state[0]
+        embedded = model.backbone.get_input_embeddings().weight[torch.tensor([5, 6, 7])]
+        variances = embedded.var(dim=1, correction=0, keepdim=True)
+        centred = embedded - embedded.mean(dim=1, keepdim=True)
+        of_unit_variance = centred / (variances + 1e-5).sqrt()
+        pooled = hidden[2] if pooling == "last" else hidden.mean(dim=0)
+        by_hand = linear_heads(model).weight @ torch.cat([pooled, of_unit_variance.mean(dim=0)])
+        alone = model(*pad_right([(8,)]))
+    torch.testing.assert_close(raw[0], by_hand, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(raw[1], alone[0], atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("mask", [[[0, 1, 1]], [[1, 0, 1]], [[0, 0, 0]]])
 def test_padding_anywhere_but_right_is_an_error(reference: Path, mask: list[list[int]]) -> None:
     with pytest.raises(ValueError, match="then zeros"):
