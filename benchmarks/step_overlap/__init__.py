@@ -1,0 +1,1 @@
+"""How much longer a step takes than the slower of generation and training."""
