@@ -26,6 +26,10 @@ class Rank:
         return indices[self.rank :: self.world_size]
 
 
+def as_engine(rank: int, world_size: int) -> Any:
+    return Rank(rank, world_size)
+
+
 def cut(rank: Any, **limits: int) -> list[list[int]]:
     _, passes = cut_into_passes(rank, LENGTHS, pass_limits(DeepSpeedConfig(**limits)))
     return [rows.tolist() for rows in passes]
@@ -39,6 +43,22 @@ def test_no_pass_holds_more_tokens_and_ranks_have_as_many(world_size: int) -> No
     held = [len(rows) * int(LENGTHS[rows].max()) for passes in by_rank for rows in passes]
     assert max(held) <= 40
     assert max(len(rows) for rows in by_rank[0]) > 1
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_results_come_together_in_the_order_that_is_told(world_size: int) -> None:
+    limits = pass_limits(DeepSpeedConfig(micro_batch_tokens=40))
+    cuts = [cut_into_passes(as_engine(r, world_size), LENGTHS, limits) for r in range(world_size)]
+    (order, _), *_ = cuts
+    gathered = torch.stack([torch.cat(passes) for _, passes in cuts], dim=1).flatten(0, 1)
+    assert gathered.equal(order)
+    assert sorted(order.tolist()) == [*range(12)]
+
+
+def test_the_pass_with_most_tokens_comes_first() -> None:
+    held = [len(rows) * int(LENGTHS[rows].max()) for rows in cut(Rank(0, 1), micro_batch_size=5)]
+    assert len(held) > 2
+    assert held == sorted(held, reverse=True)
 
 
 def test_rows_bound_a_pass_as_well() -> None:
