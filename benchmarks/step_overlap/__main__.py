@@ -6,9 +6,10 @@ The work is that of `benchmarks.against_trl`, as Andon is by itself, one actor, 
 24 tokens; of log-normal lengths with σ = 1, by a model that ends them so; and both with rollouts
 and scores that come late, by log-normal seconds with σ = 1 for every call. A step's time is that
 from the end of one to the end of the next, in a run of the usual processes; training is the
-learner's own part of it. Generation is what a batch takes the same actors by themselves, as many
-requests under way as the lag allows, and as late. Cases take turns; figures are medians over the
-turns, the first two steps of each run left out. The table is Markdown.
+learner's own part of it. Generation is what a batch takes the same actors by themselves, from the
+moment it is asked for until the last of it has come and would be scored, as late as in the run: at
+lag 1 one batch is under way while another is trained on. Cases take turns; figures are medians over
+the turns, the first two steps of each run left out. The table is Markdown.
 """
 
 from __future__ import annotations
@@ -108,21 +109,24 @@ def step_times(spans: Sequence[Span]) -> tuple[float, float]:
 async def generation_s(case: Case, model: Path) -> float:
     """Return the seconds that a batch takes the actors by themselves."""
     config = RolloutConfig(num_actors=1, requests_per_call=CALL, weight_transport="shared_memory")
-    generate = late(RolloutFleet.generate, case.late_s, random.Random(1))
+    rng = random.Random(1)
+    generate = late(RolloutFleet.generate, case.late_s, rng)
+    scored = late(_nothing, case.late_s, rng)
     some = endless_requests(case.response)
+
+    async def call(fleet: RolloutFleet) -> None:
+        await scored(await generate(fleet, some(CALL)))
+
     async with rollout_fleet(model, case.response, config) as fleet:
         await fleet.generate(some(BATCH))  # the first is slow
-        left = ALONE_BATCHES * BATCH // CALL
-
-        async def caller() -> None:
-            nonlocal left
-            while left > 0:
-                left -= 1
-                await generate(fleet, some(CALL))
-
         started = time.perf_counter()
-        await asyncio.gather(*(caller() for _ in range((LAG + 1) * BATCH // CALL)))
+        for _ in range(ALONE_BATCHES):
+            await asyncio.gather(*(call(fleet) for _ in range(BATCH // CALL)))
         return (time.perf_counter() - started) / ALONE_BATCHES
+
+
+async def _nothing(_: object) -> None:
+    """Score: what that takes by itself is left out."""
 
 
 def run(case: Case, task: Task, model: Path, bundle: Path, folder: Path) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from tests.support.plain_learners import PlainReward
 STILL = RewardFitConfig(
     lr=1e-12, warm_lr=1e-12, batch_size=4, warm_batch_size=4, seed=inputs.SEED, bootstrap=False
 )
-NUM_HEADS = 2
+MODEL = RewardModelConfig(num_heads=2)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def make(
     monkeypatch.setattr("learners.reward_fit.Engine", PlainEngine)
     return RewardTrainer(
         policy_path=model_folder,
-        model=RewardModelConfig(num_heads=NUM_HEADS),
+        model=MODEL,
         fit=fit,
         deepspeed=inputs.engine_config(1, 0),
         root=root / "reward",
@@ -49,7 +49,7 @@ def make(
 
 @pytest.fixture
 def oracle(model_folder: Path) -> PlainReward:
-    return PlainReward(model_folder, NUM_HEADS, STILL, inputs.reference_sequences())
+    return PlainReward(model_folder, MODEL, STILL, inputs.reference_sequences())
 
 
 def probabilities(oracle: PlainReward, each: Comparison) -> tuple[int, float]:
