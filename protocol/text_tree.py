@@ -70,6 +70,8 @@ class NodeSummary:
     text: str
     policy_versions: tuple[int, ...]
     """The versions that wrote it, rising, each once."""
+    is_left_behind: bool = False
+    """Whether a rollback left it behind: it stays only while a prompt made of it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from actors.prompts.node_prompts import NodePrompts
@@ -77,34 +78,25 @@ class BookPrompts:
                 self._keep(node, rollout)
 
     def unanswered(self, prompts: Sequence[Prompt]) -> None:
-        """See `ListeningPromptSource`: the nodes wait behind those that are ready."""
+        """See `ListeningPromptSource`: the nodes wait behind those that are ready.
+
+        One made of summaries that were left behind meanwhile waits for others.
+        """
         for prompt in prompts:
             node = self._handed_out.pop(prompt.prompt_id, None)
             if node is not None:
                 self._ready.append(node)
+        self._drop_left_behind()
 
     def forget(self, is_left_behind: Callable[[Sequence[int]], bool]) -> None:
         """See `ListeningPromptSource`; a prompt that was handed out stays as it is.
 
         A node above one that is forgotten waits for it anew, and so on up.
         """
-        used = set(self._handed_out.values())
-        gone = []
-        for node in sorted(self._summaries, reverse=True):  # what is above comes first
-            if self._above(node) in used or not is_left_behind(
-                self._summaries[node].policy_versions
-            ):
-                used.add(node)
-            else:
-                gone.append(node)
-        for node in gone:
-            del self._summaries[node]
-        for node in reversed(gone):
-            parent = self._above(node)
-            if parent is not None and parent in self._ready:
-                self._ready.remove(parent)
-            if self._is_ready(node):
-                self._ready.append(node)
+        for node, summary in self._summaries.items():
+            if is_left_behind(summary.policy_versions):
+                self._summaries[node] = replace(summary, is_left_behind=True)
+        self._drop_left_behind()
 
     @property
     def state(self) -> TreesState:
@@ -176,6 +168,24 @@ class BookPrompts:
         )
         if self._is_ready(parent):
             self._ready.append(parent)
+
+    def _drop_left_behind(self) -> None:
+        """Forget what was left behind and no prompt that is out or answered is made of."""
+        used = set(self._handed_out.values())
+        gone = []
+        for node in sorted(self._summaries, reverse=True):  # what is above comes first
+            if self._above(node) in used or not self._summaries[node].is_left_behind:
+                used.add(node)
+            else:
+                gone.append(node)
+        for node in gone:
+            del self._summaries[node]
+        for node in reversed(gone):
+            parent = self._above(node)
+            if parent is not None and parent in self._ready:
+                self._ready.remove(parent)
+            if self._is_ready(node):
+                self._ready.append(node)
 
     def _is_ready(self, node: _Node) -> bool:
         return all(child in self._summaries for child in self._below(node))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protocol.messages import Prompt
@@ -32,7 +32,20 @@ def are_before(first_standing: int, versions: Sequence[int]) -> bool:
     return min(versions) < first_standing
 
 
+PASSAGES_SUMMED_UP = [("draw", 3), *[("respond", 0)] * 4]
+
+
 @given(events=EVENTS)
+# A prompt that was out as what it is made of was left behind, and then was lost.
+@example(
+    events=[*PASSAGES_SUMMED_UP, ("draw", 0), ("roll back", 0), ("lose", 0), *[("draw", 3)] * 2]
+)
+@example(
+    events=[
+        *PASSAGES_SUMMED_UP,
+        *[("draw", 0), ("roll back", 0), ("resume", 0), ("lose", 0), ("draw", 3), ("draw", 3)],
+    ]
+)
 def test_whatever_happens_prompts_are_made_of_summaries_that_stand(
     events: list[tuple[str, int]],
 ) -> None:
