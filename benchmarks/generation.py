@@ -34,7 +34,7 @@ from protocol.messages import RolloutRequest
 from protocol.remote import Remote, spawn
 
 WANTED = 0.9
-"""Of vLLM's own tokens a second."""
+"""Least share of vLLM's own tokens a second."""
 CONFIG = RolloutConfig(num_actors=1, weight_transport="shared_memory")
 
 

@@ -35,6 +35,8 @@ class _Programs:
         """Whether signals come to us."""
         self.number: int | None = None
         """The signal that came."""
+        self._first: int | None = None
+        """The signal by which they were told."""
         self._is_main_starting = False
 
     def start(self, command: Sequence[Any], make: Callable[..., Any], options: Any) -> Any:
@@ -51,14 +53,18 @@ class _Programs:
         self._raise_if_told()
         return process
 
-    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+    def tell(self, number: int) -> None:
         """Tell all to end; kill those that do not, or all where it is said twice."""
-        how = signal.SIGTERM if self.number is None else signal.SIGKILL
-        self.number = number
+        how = signal.SIGTERM if self._first is None else signal.SIGKILL
+        self._first = self.number = number
         _tell_all(tuple(self.running), how)
         later = threading.Timer(STOP_S, lambda: _tell_all(tuple(self.running), signal.SIGKILL))
         later.daemon = True
         later.start()
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        """End the benchmark; `heard` has its programs told."""
+        self.number = number
         if not self._is_main_starting:
             self._raise_if_told()
 
@@ -124,21 +130,49 @@ def heard() -> Iterator[None]:
     """Have signals end what is started within, in whichever thread; the main one calls this.
 
     What is ignored stays so, as under `nohup`. It may be called within itself.
+
+    A thread of its own has them told. Python's handlers run in the main thread alone, which does
+    not hear of a signal that comes just as it begins to wait for the others.
     """
     if _PROGRAMS.is_heard:
         yield
         return
     before = {each: signal.getsignal(each) for each in SIGNALS}
     taken = [each for each, handler in before.items() if handler is not signal.SIG_IGN]
-    for each in taken:
-        signal.signal(each, _PROGRAMS.on_signal)
-    _PROGRAMS.is_heard = True
+    with _told_by_a_thread():
+        for each in taken:
+            signal.signal(each, _PROGRAMS.on_signal)
+        _PROGRAMS.is_heard = True
+        try:
+            yield
+        finally:
+            _PROGRAMS.is_heard = False
+            for each in taken:
+                signal.signal(each, before[each])
+
+
+@contextmanager
+def _told_by_a_thread() -> Iterator[None]:
+    """Have a thread read which signals Python has a handler for and come, and tell programs."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    thread = threading.Thread(target=_tell_as_they_come, args=(reading,), daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(writing)
     try:
         yield
     finally:
-        _PROGRAMS.is_heard = False
-        for each in taken:
-            signal.signal(each, before[each])
+        signal.set_wakeup_fd(before)
+        os.close(writing)
+        thread.join()
+        os.close(reading)
+
+
+def _tell_as_they_come(reading: int) -> None:
+    while numbers := os.read(reading, 64):
+        for number in numbers:
+            if number in SIGNALS:
+                _PROGRAMS.tell(number)
 
 
 def end_program(process: Any, stop_s: float = STOP_S) -> None:

@@ -52,7 +52,7 @@ MIDDLE = 16
 LATE_S = 0.3
 """Median lateness of a call."""
 ALONE_BATCHES = 8
-"""That generation by itself is measured on."""
+"""Batches that generation by itself is measured on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ CASES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """Of a step, in seconds."""
+    """What a step takes, in seconds."""
 
     step_s: float
     training_s: float
@@ -91,7 +91,7 @@ class Times:
 
     @property
     def ratio(self) -> float:
-        """Of the step's time to the longer of the two."""
+        """The step's time over the longer of the two."""
         return self.step_s / max(self.training_s, self.generation_s)
 
 

@@ -23,7 +23,7 @@ SIGMA = 1.0
 _OWN = 4
 """Numbers of an embedding that are the end token's."""
 _LENGTH = 4.0
-"""Of a position's embedding; a token's has 0.2."""
+"""Length of a position's embedding; a token's is 0.2."""
 _LARGEST = 14.0
 """Log-odds, the most that can be wanted."""
 

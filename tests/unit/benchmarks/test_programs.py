@@ -27,6 +27,14 @@ from benchmarks.programs import heard, run_program
 with heard(), ThreadPoolExecutor(2) as pool:
     list(pool.map(run_program, [[sys.executable]] * 5))
 """
+STRUCK_ELSEWHERE = f"""
+import signal, threading
+def strike():
+    sys.stdin.readline()
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+threading.Thread(target=strike, daemon=True).start()
+{THREADS}"""
+"""Another thread than the main one is where the signal comes, which goes on waiting."""
 
 
 @pytest.fixture
@@ -75,6 +83,32 @@ def test_a_benchmark_that_is_told_to_end_leaves_nothing_running(
     assert len(started_ones) == 2 * num_sleepers
     benchmark.send_signal(number)
     assert benchmark.wait(PATIENCE_S) == 128 + number
+    assert psutil.wait_procs(started_ones, PATIENCE_S)[1] == []
+
+
+def test_a_signal_that_does_not_wake_the_main_thread_is_heard(
+    tmp_path: Path, sleeper: Path, begun: list[subprocess.Popen[str]]
+) -> None:
+    benchmark = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.executable = {str(sleeper)!r}\n{STRUCK_ELSEWHERE}",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    begun.append(benchmark)
+    assert benchmark.stdout is not None
+    lines = [benchmark.stdout.readline() for _ in range(2)]
+    started_ones = [psutil.Process(int(pid)) for line in lines for pid in line.split()]
+    assert benchmark.stdin is not None
+    benchmark.stdin.write("\n")
+    benchmark.stdin.flush()
+    assert benchmark.wait(PATIENCE_S) == 128 + signal.SIGTERM
     assert psutil.wait_procs(started_ones, PATIENCE_S)[1] == []
 
 
