@@ -93,9 +93,9 @@ class RewardModelConfig(Settings):
     2019), or the mean over all its tokens, from which a small trunk learns with fewer labels. [own,
     measured in docs/results/demo.md]"""
     embeddings: bool = False
-    """Whether the heads see the mean of the tokens' embeddings as well. A small trunk that foretells
-    the next token holds little of which ones it saw, and learns that from labels first; large ones
-    have not been tried. ("Wide and deep": Cheng et al. 2016) [own, measured in
+    """Whether the heads see the mean of the tokens' embeddings as well. A small trunk that was made
+    to foretell the next token holds little of which ones it saw, and learns that from labels first;
+    large ones have not been tried. ("Wide and deep": Cheng et al. 2016) [own, measured in
     docs/results/demo.md]"""
     combine: CombineRule = "mean"
     """"mean" (Christiano et al. 2017), or the conservative "min" and "mean_minus_variance"
