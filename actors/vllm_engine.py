@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,22 +135,7 @@ class VllmEngine:
         stop_token_ids: frozenset[int],
     ) -> Sample:
         """Draw a response; see the port."""
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        params = SamplingParams(
-            temperature=sampling.temperature,
-            max_tokens=sampling.max_tokens,
-            seed=sampling.seed,
-            top_p=1.0,
-            top_k=0,
-            ignore_eos=True,  # whether the end token ends a response is ours to say
-            stop_token_ids=sorted(stop_token_ids),
-            logprobs=0,  # of the token drawn, and of no other
-            flat_logprobs=True,
-            detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        params = sampling_params(sampling, stop_token_ids)
         output = await self._run(request_id, prompt_token_ids, params)
         completion = output.outputs[0]
         versions: list[int] = []
@@ -356,6 +341,26 @@ class VllmEngine:
             bytes_per_token=numbers_per_token * model.dtype.itemsize,
             free_bytes=None if torch.cuda.is_available() else psutil.virtual_memory().available,
         )
+
+
+def sampling_params(sampling: Sampling, stop_token_ids: Collection[int]) -> SamplingParams:
+    """Return how a response is drawn, in vLLM's words."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        temperature=sampling.temperature,
+        max_tokens=sampling.max_tokens,
+        seed=sampling.seed,
+        top_p=1.0,
+        top_k=0,
+        ignore_eos=True,  # whether the end token ends a response is ours to say
+        stop_token_ids=sorted(stop_token_ids),
+        logprobs=0,  # of the token drawn, and of no other
+        flat_logprobs=True,
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
 
 
 def _executor(num_devices: int) -> str | None:

@@ -56,22 +56,12 @@ class VllmAlone:
 
     def generate(self, requests: Sequence[RolloutRequest]) -> int:
         """Draw a response for each; return how many tokens were drawn."""
-        from vllm import SamplingParams
         from vllm.inputs import tokens_input
-        from vllm.sampling_params import RequestOutputKind
+
+        from actors.vllm_engine import sampling_params
 
         prompts = [tokens_input(list(each.prompt.token_ids)) for each in requests]
-        params = SamplingParams(
-            temperature=requests[0].sampling.temperature,
-            max_tokens=requests[0].sampling.max_tokens,
-            top_p=1.0,
-            top_k=0,
-            ignore_eos=True,
-            logprobs=0,
-            flat_logprobs=True,
-            detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        params = sampling_params(requests[0].sampling, stop_token_ids=())
         outputs = self._llm.generate(prompts, params, use_tqdm=False)
         return sum(len(each.outputs[0].token_ids) for each in outputs)
 

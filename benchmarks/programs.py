@@ -35,8 +35,7 @@ class _Programs:
         """Whether signals come to us."""
         self.number: int | None = None
         """The signal that came."""
-        self._first: int | None = None
-        """The signal by which they were told."""
+        self._are_told = False
         self._is_main_starting = False
 
     def start(self, command: Sequence[Any], make: Callable[..., Any], options: Any) -> Any:
@@ -55,8 +54,8 @@ class _Programs:
 
     def tell(self, number: int) -> None:
         """Tell all to end; kill those that do not, or all where it is said twice."""
-        how = signal.SIGTERM if self._first is None else signal.SIGKILL
-        self._first = self.number = number
+        how = signal.SIGKILL if self._are_told else signal.SIGTERM
+        self._are_told, self.number = True, number
         _tell_all(tuple(self.running), how)
         later = threading.Timer(STOP_S, lambda: _tell_all(tuple(self.running), signal.SIGKILL))
         later.daemon = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import click
@@ -63,4 +64,4 @@ def front(
     if tls_certificate is not None and tls_key is not None:
         certificate = Certificate(chain=tls_certificate, key=tls_key)
     roots = runs or (Path("runs"),)
-    serve(roots, host, port, certificate, lists_to_all=lists_to_all, tell=click.echo)
+    asyncio.run(serve(roots, host, port, certificate, lists_to_all=lists_to_all, tell=click.echo))

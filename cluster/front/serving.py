@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,7 +22,7 @@ TLS = ("--tls-certificate", "--tls-key")
 """Options of the command line, which errors name."""
 
 
-def serve(
+async def serve(
     roots: Sequence[Path],
     host: str,
     port: int,
@@ -59,28 +58,18 @@ def serve(
         )
     if certificate is not None:
         certificate.check(TLS)
-    asyncio.run(_serve(roots, host, free_port(host, port, PORT), certificate, lists_to_all, tell))
-
-
-async def _serve(
-    roots: Sequence[Path],
-    host: str,
-    port: int,
-    certificate: Certificate | None,
-    lists_to_all: bool,
-    tell: Callable[[str], None],
-) -> None:
+    port = free_port(host, port, PORT)
     limits = IntakeConfig()
     # With a certificate nobody stands between: what is said of another way is made up.
-    is_wide = certificate is not None
-    forwarder = Forwarder(body_s=limits.max_body_s, believes=not is_wide)
-    app = Front(Places(roots), forwarder, is_wide=is_wide, lists_to_all=lists_to_all)
+    speaks_tls = certificate is not None
+    forwarder = Forwarder(body_s=limits.max_body_s, believes=not speaks_tls)
+    app = Front(Places(roots), forwarder, is_wide=speaks_tls, lists_to_all=lists_to_all)
     tls = None if certificate is None else (certificate.chain, certificate.key)
     server = FaceServer(app, listen(host, port, PORT), limits, tls=tls)
     ends: list[BaseException | None] = []
     server.start(ends.append)
     shown = f"[{host}]" if ":" in host else host
-    tell(f"runs are listed at {'http' if tls is None else 'https'}://{shown}:{port}/")
+    tell(f"runs are listed at {'https' if speaks_tls else 'http'}://{shown}:{port}/")
     try:
         await server.ended()
     finally:

@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from benchmarks.programs import run_program, started
+
+Begin = Callable[[str, int], tuple[subprocess.Popen[str], list[psutil.Process]]]
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 60.0
@@ -56,60 +58,50 @@ def begun() -> Iterator[list[subprocess.Popen[str]]]:
             each.kill()
 
 
+@pytest.fixture
+def begin(tmp_path: Path, sleeper: Path, begun: list[subprocess.Popen[str]]) -> Begin:
+    """Begins a benchmark with so many sleepers in the place of programs; returns all processes."""
+
+    def begin_(code: str, num_sleepers: int) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+        python = f"import sys; sys.executable = {str(sleeper)!r}\n{code}"
+        benchmark = subprocess.Popen(
+            [sys.executable, "-c", python],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        begun.append(benchmark)
+        assert benchmark.stdout is not None
+        lines = [benchmark.stdout.readline() for _ in range(num_sleepers)]
+        sleepers = [psutil.Process(int(pid)) for line in lines for pid in line.split()]
+        assert len(sleepers) == 2 * num_sleepers
+        return benchmark, sleepers
+
+    return begin_
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
 @pytest.mark.parametrize(
     ("code", "num_sleepers"), [(DEMO, 1), (CASES, 1), (THREADS, 2)], ids=["demo", "cases", "pool"]
 )
 def test_a_benchmark_that_is_told_to_end_leaves_nothing_running(
-    tmp_path: Path,
-    sleeper: Path,
-    begun: list[subprocess.Popen[str]],
-    code: str,
-    num_sleepers: int,
-    number: signal.Signals,
+    begin: Begin, code: str, num_sleepers: int, number: signal.Signals
 ) -> None:
-    python = f"import sys; sys.executable = {str(sleeper)!r}\n{code}"
-    benchmark = subprocess.Popen(
-        [sys.executable, "-c", python],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    begun.append(benchmark)
-    assert benchmark.stdout is not None
-    lines = [benchmark.stdout.readline() for _ in range(num_sleepers)]
-    started_ones = [psutil.Process(int(pid)) for line in lines for pid in line.split()]
-    assert len(started_ones) == 2 * num_sleepers
+    benchmark, sleepers = begin(code, num_sleepers)
     benchmark.send_signal(number)
     assert benchmark.wait(PATIENCE_S) == 128 + number
-    assert psutil.wait_procs(started_ones, PATIENCE_S)[1] == []
+    assert psutil.wait_procs(sleepers, PATIENCE_S)[1] == []
 
 
-def test_a_signal_that_does_not_wake_the_main_thread_is_heard(
-    tmp_path: Path, sleeper: Path, begun: list[subprocess.Popen[str]]
-) -> None:
-    benchmark = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"import sys; sys.executable = {str(sleeper)!r}\n{STRUCK_ELSEWHERE}",
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    begun.append(benchmark)
-    assert benchmark.stdout is not None
-    lines = [benchmark.stdout.readline() for _ in range(2)]
-    started_ones = [psutil.Process(int(pid)) for line in lines for pid in line.split()]
+def test_a_signal_that_does_not_wake_the_main_thread_is_heard(begin: Begin) -> None:
+    benchmark, sleepers = begin(STRUCK_ELSEWHERE, 2)
     assert benchmark.stdin is not None
     benchmark.stdin.write("\n")
     benchmark.stdin.flush()
     assert benchmark.wait(PATIENCE_S) == 128 + signal.SIGTERM
-    assert psutil.wait_procs(started_ones, PATIENCE_S)[1] == []
+    assert psutil.wait_procs(sleepers, PATIENCE_S)[1] == []
 
 
 def test_a_program_s_answer_is_given_and_its_failure_raised() -> None:
