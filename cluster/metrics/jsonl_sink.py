@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -62,13 +63,19 @@ def last_rows(path: Path, most: int) -> list[dict[str, Any]]:
     ]
 
 
+def is_finite_number(value: object) -> bool:
+    """Tell whether a value read from JSON is one: Python lets NaN, Infinity and 1e999 pass."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max
+
+
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """Return all whole rows of a metrics file; none if there is no file. Raises as `read_rows`."""
     rows = read_rows(path)
     for number, row in enumerate(rows, start=1):
         for name, value in row.items():
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if not is_finite_number(value):
                 raise InputError(
-                    f"{path}, line {number}: {name}: want a number, got {value!r}; {MEND}"
+                    f"{path}, line {number}: {name}: want a finite number, got {value!r}; {MEND}"
                 )
     return rows

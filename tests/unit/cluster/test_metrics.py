@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from cluster.json_lines import read_rows
 from cluster.metrics.config import MetricsConfig
 from cluster.metrics.hub import MetricsHub, open_hub, unique_id
-from cluster.metrics.jsonl_sink import JsonlSink
+from cluster.metrics.jsonl_sink import JsonlSink, read_metrics
 from cluster.metrics.names import AXES, CATALOGUE, checked
 from cluster.metrics.ray_sink import gauge_name
-from protocol.errors import NotFinite, ResourceError
+from protocol.errors import InputError, NotFinite, ResourceError
 from protocol.ports import MetricSink
 from tests.support.memory_sink import MemorySink
 from tests.support.sink_contract import KeepingSinkContract
@@ -74,6 +74,16 @@ def test_jsonl_sink_cuts_a_torn_line_and_goes_on(tmp_path: Path) -> None:
     sink.write({"time/wall_s": 2})
     sink.close()
     assert read_rows(path) == [{"time/wall_s": 1}, {"time/wall_s": 2}]
+
+
+@pytest.mark.parametrize(
+    "value", ["NaN", "-Infinity", "1e999", "9" * 400, "true", "null", '"0.5"', "[1]"]
+)
+def test_what_is_no_finite_number_is_not_read(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"time/wall_s": 1}\n{"time/wall_s": ' + value + "}\n")
+    with pytest.raises(InputError, match=r"line 2: time/wall_s: want a finite number, got .*put"):
+        read_metrics(path)
 
 
 def test_a_run_without_metrics_has_no_rows(tmp_path: Path) -> None:
