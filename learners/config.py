@@ -186,6 +186,10 @@ class PPOConfig(Settings):
     """Learning rate where the run starts. [Z]"""
     lr_schedule: Literal["linear", "constant"] = "linear"
     """How the rate goes on: "linear" to 0 over the run's episodes, or "constant". [Z: linear]"""
+    warmup_episodes: int = Field(default=0, ge=0, le=1_000_000_000)
+    """Over how many of the run's first episodes the rate rises to what the schedule says, from a
+    tenth of it: Adam's first steps move every weight by nearly the whole rate, whatever its
+    gradient. 0: it does not rise. [I: the first ten steps; Z: 0]"""
     gamma: float = Field(default=1.0, gt=0, le=1)
     """γ, by which rewards a token later are discounted. [Z]"""
     gae_lambda: Fraction = 0.95
@@ -225,9 +229,11 @@ class PPOConfig(Settings):
 
     def lr_after(self, episodes: int, of_episodes: int) -> float:
         """Return the learning rate once so many of a run's episodes are trained on."""
-        if self.lr_schedule == "constant":
-            return self.lr
-        return self.lr * max(0.0, 1.0 - episodes / of_episodes)
+        is_constant = self.lr_schedule == "constant"
+        scheduled = self.lr if is_constant else self.lr * max(0.0, 1.0 - episodes / of_episodes)
+        if episodes >= self.warmup_episodes:
+            return scheduled
+        return scheduled * (0.1 + 0.9 * episodes / self.warmup_episodes)
 
     @model_validator(mode="after")
     def _critic_path_has_a_use(self) -> PPOConfig:
