@@ -8,6 +8,7 @@ from pathlib import Path
 
 from actors.prompts.corpora import corpus
 from cluster.starting.base_model import base_model_folder, made_base_model, note_made
+from cluster.starting.makers_lock import only_maker
 from learners.config import BaseModelConfig
 
 
@@ -18,10 +19,17 @@ def base_model(recipe: BaseModelConfig, runs: Path) -> Path:
     """
     if (made := made_base_model(recipe, runs)) is not None:
         return made
+    folder = base_model_folder(recipe, runs)
+    with only_maker(folder):
+        if made_base_model(recipe, runs) is None:
+            _make(recipe, folder)
+    return folder
+
+
+def _make(recipe: BaseModelConfig, folder: Path) -> None:
     from learners.base_model import train_base_model  # with torch and DeepSpeed this takes seconds
     from learners.engine import free_port, join_ranks, leave_ranks
 
-    folder = base_model_folder(recipe, runs)
     shutil.rmtree(folder, ignore_errors=True)
     started = time.monotonic()
     join_ranks(0, 1, "127.0.0.1", free_port("127.0.0.1"))
@@ -30,4 +38,3 @@ def base_model(recipe: BaseModelConfig, runs: Path) -> Path:
     finally:
         leave_ranks()
     note_made(folder, seconds=time.monotonic() - started, loss=loss)
-    return folder

@@ -11,6 +11,7 @@ from pathlib import Path
 from actors.prompts.corpora import corpus
 from cluster.config import RunConfig
 from cluster.run_folder import write_json
+from cluster.starting.makers_lock import only_maker_async
 from cluster.starting.nodes import NodeWait
 from cluster.starting.policy_source import policy_folder
 from cluster.starting.ranks import RankGroup, on_bundle, place
@@ -53,8 +54,8 @@ async def made_starting_policy(
     """Return once the starting policy is there, with the seconds its making took, now or before.
 
     With a `[base_model]` section the policy is trained from scratch on generated texts by the
-    project's own supervised learner, unless there is one of the same recipe. One that was given
-    took none.
+    project's own supervised learner, unless there is one of the same recipe, or another run makes
+    one meanwhile. One that was given took none.
 
     Args:
         config: The resolved config.
@@ -66,12 +67,15 @@ async def made_starting_policy(
     if recipe is None:
         return None
     if (made := _made(folder)) is not None:
-        return float(made["seconds"])
-    started = time.monotonic()
-    loss = await _train(config, recipe, folder, open_store, nodes)
-    seconds = time.monotonic() - started
-    note_made(folder, seconds=seconds, loss=loss)
-    return seconds
+        return made["seconds"]
+    async with only_maker_async(folder):
+        if (made := _made(folder)) is not None:
+            return made["seconds"]
+        started = time.monotonic()
+        loss = await _train(config, recipe, folder, open_store, nodes)
+        seconds = time.monotonic() - started
+        note_made(folder, seconds=seconds, loss=loss)
+        return seconds
 
 
 def made_base_model(recipe: BaseModelConfig, cache: Path) -> Path | None:

