@@ -24,15 +24,14 @@ from label_queue.ids import LabelerId
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.config import GoldName, LabelerProfile
 from learners.config import (
-    BaseModelConfig,
     DeepSpeedConfig,
     KLConfig,
     LearnerConfig,
     PolicyConfig,
     PPOConfig,
-    PretrainingConfig,
     RewardFitConfig,
 )
+from learners.text_config import BaseModelConfig, PretrainingConfig
 from protocol.names import check_run_name
 from protocol.settings import Count, Seed, Settings
 from reward_service.config import LoRAConfig, RewardModelConfig, RewardServiceConfig

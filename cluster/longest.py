@@ -5,7 +5,8 @@ from __future__ import annotations
 from actors.config import ResponseConfig, RolloutConfig
 from actors.prompts import articles, dialogues
 from actors.prompts.config import PromptsConfig
-from learners.config import BaseModelConfig, DeepSpeedConfig
+from learners.config import DeepSpeedConfig
+from learners.text_config import BaseModelConfig
 
 LONGEST_GENERATED = max(articles.MAX_PROMPT_TOKENS, dialogues.MAX_PROMPT_TOKENS)
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from learners.config import BaseModelConfig
 from learners.supervised import SupervisedLearner, blocks_of
+from learners.text_config import BaseModelConfig
 from learners.word_tokenizer import build_tokenizer
 from protocol.folders import FoldersHere
 from protocol.ports import FolderStore

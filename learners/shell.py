@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import ray
 
 from learners.config import (
-    BaseModelConfig,
     DeepSpeedConfig,
     KLConfig,
     LearnerConfig,
@@ -26,6 +25,7 @@ from learners.config import (
     PPOConfig,
     RewardFitConfig,
 )
+from learners.text_config import BaseModelConfig
 from protocol.fits import FitRequest, RewardVersion
 from protocol.folders import FoldersHere
 from protocol.messages import ExperienceBatch, PolicyVersion, StepReport

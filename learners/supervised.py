@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from learners.agreement import on_all
-from learners.config import BlocksConfig, DeepSpeedConfig, SupervisedConfig
+from learners.config import DeepSpeedConfig
 from learners.engine import Engine
 from learners.language_model import save_language_model
 from learners.passes import pass_limits
+from learners.text_config import BlocksConfig, SupervisedConfig
 from protocol.errors import InputError
 from protocol.ports import FolderStore
 from protocol.tokenizing import PolicyTokenizer

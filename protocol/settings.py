@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import reprlib
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -129,17 +129,23 @@ class Settings(Bounded):
                 )
 
 
-def refuse_unread(section: str, source: str, given: Mapping[str, tuple[str, ...]]) -> None:
+def refuse_unread(
+    section: str, settings: Settings, source: str, readers: Mapping[str, Sequence[str]]
+) -> None:
     """Refuse keys of a section that its source does not read; raise ValueError.
+
+    A key is given where it is not what it is by default: the config that a run keeps has all keys.
 
     Args:
         section: Of the config, e.g. "prompts".
+        settings: Its content.
         source: Its source.
-        given: Keys that have a value, each with the sources that read it.
+        readers: The sources that read a key, by key; of keys that all read, nothing.
     """
-    for key, readers in given.items():
-        if source not in readers:
-            wanted = " or ".join(f'"{each}"' for each in readers)
+    for key, sources in readers.items():
+        default = type(settings).model_fields[key].get_default(call_default_factory=True)
+        if source not in sources and getattr(settings, key) != default:
+            wanted = " or ".join(f'"{each}"' for each in sources)
             raise ValueError(
                 f'{section}.{key} is given, and source "{source}" reads none: set '
                 f"{section}.source = {wanted}, or leave the {key} out"

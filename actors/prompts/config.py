@@ -20,6 +20,20 @@ class BooksConfig(Settings):
     """What follows a passage, or summaries, and asks for a summary; as it is written."""
 
 
+FILES = ("jsonl", "hub")
+OF_RECORDS = ("field", "language_field", "shuffle")
+"""Keys that are about records somebody wrote."""
+READERS: dict[str, tuple[str, ...]] = {
+    "path": ("jsonl", "books"),
+    **dict.fromkeys(("dataset", "subset", "split", "revision"), ("hub",)),
+    **dict.fromkeys(OF_RECORDS, (*FILES, "books")),
+    **dict.fromkeys(("leave_out_long", "as_chat", "system"), FILES),
+    "prompt_tokens": ("reviews",),
+    "books": ("books",),
+}
+"""The sources that read a key, where not all do."""
+
+
 class PromptsConfig(Settings):
     """Where prompts come from, and how they are read."""
 
@@ -83,9 +97,7 @@ class PromptsConfig(Settings):
             raise ValueError('prompts.path is empty: source "jsonl" needs a file')
         if self.source == "hub" and not self.dataset:
             raise ValueError('prompts.dataset is empty: source "hub" needs a dataset id')
-        readers = {"path": ("jsonl", "books"), "dataset": ("hub",), "subset": ("hub",)}
-        readers["revision"] = ("hub",)
-        readers |= dict.fromkeys(("leave_out_long", "as_chat", "system"), ("jsonl", "hub"))
-        given = {key: each for key, each in readers.items() if getattr(self, key)}
-        refuse_unread("prompts", self.source, given)
+        refuse_unread("prompts", self, self.source, READERS)
+        if self.is_generated:  # of books, those that no path is named of
+            refuse_unread("prompts", self, self.source, dict.fromkeys(OF_RECORDS, FILES))
         return self

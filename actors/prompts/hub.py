@@ -16,6 +16,10 @@ from protocol.messages import Prompt
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _AT_COMMIT = re.compile(r"hf://datasets/[^@]+@([0-9a-f]{40})/")
 """How the library names a file that it fetched."""
+_NO_SUCH_PART = re.compile(
+    "(Unknown|Bad) split|BuilderConfig .* not found|Config name is missing|instruction format"
+)
+"""What the library's ValueErrors say where a dataset lacks the split or configuration."""
 PATTERN_CHARACTERS = "*?["
 """Characters that `datasets` does not take literally, even in the path of an existing folder."""
 
@@ -111,9 +115,12 @@ def _loaded(config: DatasetChoice, section: str) -> Any:  # datasets.Dataset, wh
             f"{section}.dataset{check}"
         ) from error
     except ValueError as error:
+        if not _NO_SUCH_PART.search(str(error)):
+            raise _unreadable(config, section, error) from error
         raise MissingError(
             f"{config.dataset}: no split {config.split!r} in configuration "
-            f"{config.subset or 'default'!r}: check {section}.subset and {section}.split"
+            f"{config.subset or 'default'!r} ({_in_a_line(error)}): check {section}.subset and "
+            f"{section}.split"
         ) from error
     except ConnectionError as error:
         raise ResourceError(
@@ -158,8 +165,11 @@ def _refuse_revision_of_folder(config: DatasetChoice, section: str) -> None:
 
 
 def _unreadable(config: DatasetChoice, section: str, error: Exception) -> InputError:
-    why = " ".join(str(error).split())[:200] or type(error).__name__
     return InputError(
-        f"{name_of(config)}: the datasets library cannot read it ({why}): choose another "
-        f'{section}.dataset, or give a file with {section}.source = "jsonl"'
+        f"{name_of(config)}: the datasets library cannot read it ({_in_a_line(error)}): choose "
+        f'another {section}.dataset, or give a file with {section}.source = "jsonl"'
     )
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -42,8 +42,8 @@ from benchmarks.bad_labelers.tables import (
 )
 from label_queue.quality_config import QualityConfig
 from learners.base_model import train_base_model
-from learners.config import BaseModelConfig, FromScratchConfig
 from learners.engine import free_port, join_ranks, leave_ranks
+from learners.text_config import BaseModelConfig, FromScratchConfig
 from protocol.fits import FitRequest
 
 FOLDER = Path("runs/bad-labelers")

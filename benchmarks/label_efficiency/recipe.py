@@ -11,11 +11,13 @@ from label_queue.config import LabelsConfig, WarmConfig
 from label_queue.quality_config import QualityConfig
 from label_queue.simulated.config import LabelerProfile
 from learners.config import KLConfig, LearnerConfig, PPOConfig, RewardFitConfig
-from protocol.json_digest import json_digest
+from protocol.json_digest import json_digest, leave_out_as_before
 from reward_service.config import MarksConfig, RewardModelConfig
 
 RECIPE = 2
 """Raised by whoever changes what a run does and none of the settings here."""
+ADDED_TO_PPO = {"warmup_episodes": 0}
+"""Keys that PPO's settings lacked when the first results were kept, and what was so before."""
 EPISODES = 8_192
 BATCH = 128
 NUM_LAST = 512
@@ -39,12 +41,14 @@ QUALITY = QualityConfig(weigh_reliability=False)
 
 def recipe_of(task: str, arm: Arm, budget: int) -> str:
     """Name all that a run follows from but its seed: another recipe, another name."""
+    ppo = ppo_config(arm).model_dump(mode="json")
+    leave_out_as_before(ppo, ADDED_TO_PPO)
     settings = {
         "recipe": RECIPE,
         "arm": asdict(arm),
         "world": world_settings(task),
         "numbers": [EPISODES, BATCH, NUM_LAST, NUM_NORMALISATION],
-        "ppo": ppo_config(arm).model_dump(mode="json"),
+        "ppo": ppo,
         "kl": kl_config(task, arm).model_dump(mode="json"),
         "engine": ENGINE.model_dump(mode="json"),
     }

@@ -19,7 +19,7 @@ from actors.prompts.grammar import review_corpus
 from label_queue.simulated.gold.registry import gold_of
 from label_queue.simulated.gold.reviews import response_gold
 from learners.base_model import train_base_model
-from learners.config import BaseModelConfig, FromScratchConfig, SupervisedConfig
+from learners.text_config import BaseModelConfig, FromScratchConfig, SupervisedConfig
 from protocol.json_digest import json_digest
 from protocol.messages import Prompt
 from reward_service.pretrained import load_tokenizer

@@ -9,7 +9,7 @@ from pathlib import Path
 from actors.prompts.corpora import corpus
 from cluster.starting.base_model import base_model_folder, made_base_model, note_made
 from cluster.starting.makers_lock import only_maker
-from learners.config import BaseModelConfig
+from learners.text_config import BaseModelConfig
 
 
 def base_model(recipe: BaseModelConfig, runs: Path) -> Path:

@@ -30,7 +30,7 @@ def make_model(folder: Path) -> None:
     import torch
 
     from learners.base_model import build_language_model
-    from learners.config import BaseModelConfig, SupervisedConfig
+    from learners.text_config import BaseModelConfig, SupervisedConfig
     from learners.word_tokenizer import build_tokenizer
 
     tokenizer = build_tokenizer([" ".join(f"word{n}" for n in range(WORDS))])

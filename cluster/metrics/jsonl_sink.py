@@ -65,8 +65,9 @@ def last_rows(path: Path, most: int) -> list[dict[str, Any]]:
 
 def is_finite_number(value: object) -> bool:
     """Tell whether a value read from JSON is one: Python lets NaN, Infinity and 1e999 pass."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and abs(value) <= sys.float_info.max
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

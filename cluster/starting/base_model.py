@@ -15,9 +15,9 @@ from cluster.starting.makers_lock import only_maker_async
 from cluster.starting.nodes import NodeWait
 from cluster.starting.policy_source import policy_folder
 from cluster.starting.ranks import RankGroup, on_bundle, place
-from learners.config import BaseModelConfig
 from learners.shell import SupervisedRank
-from protocol.json_digest import json_digest
+from learners.text_config import BaseModelConfig
+from protocol.json_digest import json_digest, leave_out_as_before
 from protocol.ports import OpenStore
 from protocol.remote import spawn
 
@@ -140,8 +140,5 @@ def _digest(recipe: BaseModelConfig) -> str:
     """
     said = recipe.model_dump(mode="json")
     for section, added in ADDED.items():
-        part = said[section] if section else said
-        for name, before in added.items():
-            if part[name] == before:
-                del part[name]
+        leave_out_as_before(said[section] if section else said, added)
     return json_digest(said)[:12]

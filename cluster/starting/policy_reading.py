@@ -12,7 +12,7 @@ from actors.end_tokens import model_end_ids
 from actors.prompts.corpora import corpus_vocabulary
 from actors.response import end_rule
 from actors.tokenizer import load_tokenizer
-from learners.config import BaseModelConfig
+from learners.text_config import BaseModelConfig
 from protocol.ending import EndRule
 from protocol.model_folder import ModelFolder, inspect_model
 from protocol.tokenizing import PolicyTokenizer

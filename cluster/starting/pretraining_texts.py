@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from actors.prompts.corpora import CorpusName, corpus
 from actors.prompts.hub import dataset_rows, name_of
 from cluster.starting.policy_reading import PolicyReading
-from learners.config import PretrainingConfig
+from learners.text_config import PretrainingConfig
 from protocol.errors import InputError
 from protocol.files import read_text
 from protocol.json_lines import line_of, read_json_lines

@@ -18,8 +18,9 @@ from cluster.starting.ranks import RankGroup
 from cluster.starting.remote import RemoteLearner, RemoteRewardTrainer, said
 from cluster.supervision.config import RestartsConfig
 from cluster.supervision.restarts import Restarts
-from learners.config import BaseModelConfig, LearnerConfig, PolicyConfig, SupervisedConfig
+from learners.config import LearnerConfig, PolicyConfig
 from learners.shell import LearnerRank, Rank, RewardTrainerRank, SupervisedRank
+from learners.text_config import BaseModelConfig, SupervisedConfig
 from learners.weights import ObjectStorePublisher, SharedMemoryPublisher
 from protocol.errors import VersionError
 from protocol.fault_points import VARIABLE, Fault, FaultPlan

@@ -15,9 +15,9 @@ from learners.config import (
     PPOConfig,
     PtxConfig,
     RewardFitConfig,
-    SupervisedConfig,
 )
 from learners.pretraining import PretrainingBlocks
+from learners.text_config import SupervisedConfig
 from protocol.fits import Comparison, FitKind, FitRequest
 from protocol.messages import ExperienceBatch, Prompt, Rollout, Sampling, Score, ScoredRollout
 from reward_service.config import RewardModelConfig

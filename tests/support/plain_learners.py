@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, AutoModelForCausalLM
 
-from learners.config import DeepSpeedConfig, PPOConfig, RewardFitConfig, SupervisedConfig
+from learners.config import DeepSpeedConfig, PPOConfig, RewardFitConfig
+from learners.text_config import SupervisedConfig
 from protocol.fits import Comparison, FitRequest
 from protocol.messages import ExperienceBatch, Rollout
 from protocol.seeds import derived_seed

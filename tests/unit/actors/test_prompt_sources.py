@@ -311,11 +311,45 @@ def test_whatever_the_datasets_library_raises_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("added", "why"),
+    [
+        (("test.csv", "prompt\nb\n"), "same data file format"),
+        (("README.md", "---\nconfigs: 7\n---\n"), "configs to be a list"),
+    ],
+)
+def test_a_dataset_that_is_wrong_in_itself_is_not_put_down_to_its_split(
+    tokenizer: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    added: tuple[str, str],
+    why: str,
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text('{"prompt": "a"}\n')
+    name, content = added
+    (folder / name).write_text(content)
+    config = PromptsConfig(source="hub", dataset=str(folder))
+    with pytest.raises(InputError, match=f"cannot read it .*{why}"):
+        build_prompt_source(config, tokenizer)
+
+
+@pytest.mark.parametrize("split", ["train[:1%x]", "trian[:5]"])
+def test_a_split_that_cannot_be_read_is_named(
+    tokenizer: Any, dataset_folder: Path, split: str
+) -> None:
+    config = PromptsConfig(source="hub", dataset=str(dataset_folder), split=split)
+    with pytest.raises(MissingError, match=r"no split .*check prompts\.subset and prompts\.split"):
+        build_prompt_source(config, tokenizer)
+
+
 def test_bad_splits_and_columns_of_a_dataset_are_named(
     tokenizer: Any, dataset_folder: Path
 ) -> None:
     config = PromptsConfig(source="hub", dataset=str(dataset_folder), split="tests")
-    with pytest.raises(MissingError, match=r"no split 'tests'.*check prompts\.subset"):
+    with pytest.raises(MissingError, match=r"no split 'tests'.*'train'.*check prompts\.subset"):
         build_prompt_source(config, tokenizer)
     config = PromptsConfig(source="hub", dataset=str(dataset_folder), field="question")
     with pytest.raises(InputError, match=r'row 0: no "question"'):

@@ -21,7 +21,7 @@ from examples.tasks.books.measures import Measures, told_of
 from examples.tasks.drawing import Response
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.books import BooksGold
-from learners.config import BaseModelConfig
+from learners.text_config import BaseModelConfig
 from learners.word_tokenizer import build_tokenizer
 from protocol.tokenizing import PolicyTokenizer
 from tests.support.present import present

@@ -32,7 +32,7 @@ from examples.tasks.dialogue.measures import Measures
 from examples.tasks.drawing import Response
 from examples.tasks.measures import table
 from label_queue.simulated.config import LabelerProfile
-from learners.config import BaseModelConfig
+from learners.text_config import BaseModelConfig
 from protocol.messages import ChatMessage
 from tests.support.present import present
 

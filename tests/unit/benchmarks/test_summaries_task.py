@@ -39,7 +39,7 @@ from examples.tasks.summaries.measures import (
 )
 from examples.tasks.whole_run import digest_of, start_of
 from label_queue.simulated.config import LabelerProfile
-from learners.config import BaseModelConfig
+from learners.text_config import BaseModelConfig
 from tests.support.present import present
 from tests.support.tiny_model import save_tiny_model
 from tests.unit.actors.test_articles import EVENT

@@ -22,7 +22,7 @@ from cluster.starting.base_model import (
 )
 from cluster.starting.makers_lock import POLL_S, only_maker
 from cluster.starting.nodes import NodeWait
-from learners.config import BaseModelConfig
+from learners.text_config import BaseModelConfig
 from protocol.errors import InputError
 from protocol.folders import FoldersHere
 from tests.support.controller_world import small_config

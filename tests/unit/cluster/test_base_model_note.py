@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.starting.base_model import MADE_FILE, _made, made_base_model
-from learners.config import BaseModelConfig
+from learners.text_config import BaseModelConfig
 
 
 def test_a_base_model_is_whole_when_its_note_is(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from cluster.config_file import parse_config
 from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.pretraining_texts import read_pretraining
 from learners.base_model import build_language_model
-from learners.config import BaseModelConfig, PretrainingConfig, SupervisedConfig
 from learners.supervised import blocks_of, pack
+from learners.text_config import BaseModelConfig, PretrainingConfig, SupervisedConfig
 from learners.word_tokenizer import build_tokenizer
 from protocol.errors import ConfigError, InputError, MissingError
 from tests.support.present import present
@@ -176,6 +176,42 @@ RUN: dict[str, Any] = {
         (
             {"prompts": {"source": "jsonl", "path": "p.jsonl", "subset": "en"}},
             'prompts.subset is given, and source "jsonl" reads none',
+        ),
+        (
+            {"pretraining": {"source": "text", "path": "t.txt", "field": "body"}},
+            'pretraining.field is given, and source "text" reads none: .* = "jsonl" or "hub"',
+        ),
+        (
+            {"pretraining": {"source": "jsonl", "path": "p.jsonl", "split": "test"}},
+            'pretraining.split is given, and source "jsonl" reads none',
+        ),
+        (
+            {"pretraining": {"source": "jsonl", "path": "p.jsonl", "seed": 2}},
+            'pretraining.seed is given, and source "jsonl" reads none',
+        ),
+        (
+            {"prompts": {"source": "jsonl", "path": "p.jsonl", "split": "validation"}},
+            'prompts.split is given, and source "jsonl" reads none',
+        ),
+        (
+            {"prompts": {"source": "jsonl", "path": "p.jsonl", "prompt_tokens": 20}},
+            'prompts.prompt_tokens is given, and source "jsonl" reads none: .* = "reviews"',
+        ),
+        (
+            {"prompts": {"source": "jsonl", "path": "p.jsonl", "books": {"leaf_tokens": 9}}},
+            'prompts.books is given, and source "jsonl" reads none',
+        ),
+        (
+            {"prompts": {"source": "articles", "field": "text"}},
+            'prompts.field is given, and source "articles" reads none',
+        ),
+        (
+            {"prompts": {"source": "dialogues", "language_field": ""}},
+            'prompts.language_field is given, and source "dialogues" reads none',
+        ),
+        (
+            {"prompts": {"source": "books", "shuffle": False}},
+            'prompts.shuffle is given, and source "books" reads none: .* = "jsonl" or "hub"',
         ),
         ({"pretraining": {"source": "hub"}}, "pretraining.dataset is empty"),
         (

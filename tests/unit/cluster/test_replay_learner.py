@@ -21,8 +21,9 @@ from cluster.replay.outcome import Window
 from cluster.replay.recording import Recording
 from cluster.run_folder import RunFolder
 from label_queue.folds.lineage import as_provenance
-from learners.config import PolicyConfig, PretrainingConfig
+from learners.config import PolicyConfig
 from learners.ppo import PPOLearner
+from learners.text_config import PretrainingConfig
 from learners.weights import ObjectStorePublisher
 from protocol.errors import MissingError
 from reward_service.config import MarksConfig, RewardModelConfig

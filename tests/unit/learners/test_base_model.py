@@ -7,8 +7,8 @@ import torch
 from pydantic import ValidationError
 
 from learners.base_model import build_language_model
-from learners.config import BaseModelConfig, SupervisedConfig
 from learners.supervised import NextTokenLoss, blocks_of, pack
+from learners.text_config import BaseModelConfig, SupervisedConfig
 from learners.word_tokenizer import build_tokenizer
 from protocol.errors import InputError
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from learners.config import BaseModelConfig, DeepSpeedConfig, FromScratchConfig, PPOConfig
+from learners.config import DeepSpeedConfig, PPOConfig
+from learners.text_config import BaseModelConfig, FromScratchConfig
 
 
 @pytest.mark.parametrize(

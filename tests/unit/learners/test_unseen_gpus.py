@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from actors.shell import RolloutActorShell
-from learners.config import BaseModelConfig
 from learners.shell import SupervisedRank
+from learners.text_config import BaseModelConfig
 from protocol.errors import ResourceError
 from protocol.remote import check_gpus_are_seen, own_gpus
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from learners.config import BaseModelConfig, PolicyConfig
+from learners.config import PolicyConfig
 from learners.shell import LearnerRank, RewardTrainerRank, SupervisedRank
+from learners.text_config import BaseModelConfig
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import VersionError
 from tests.support import learner_inputs as inputs
