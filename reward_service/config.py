@@ -175,7 +175,8 @@ class RewardServiceConfig(Settings):
     swap_timeout_s: Seconds = 300.0
     """How long every live replica may take, together, to serve a new version."""
     keep_versions: int | None = Field(default=None, ge=2, le=1_000_000_000)
-    """Newest bundles kept on disk after a swap; None keeps all, which rollback may need."""
+    """Newest bundles kept on disk after a swap, withdrawn ones not counted; None keeps all, which
+    rollback may need."""
 
     @model_validator(mode="after")
     def _batches_can_fill(self) -> RewardServiceConfig:

@@ -95,12 +95,19 @@ class RewardFace(StartedAgain):
         return scores
 
     async def _send(self, requests: list[list[str]]) -> Sequence[Outcome]:
-        """Have one replica score the texts of several requests."""
+        """Have one replica score the texts of several requests.
+
+        Raises:
+            ScoringFailed: None answered in time, or none could; it says which.
+        """
+        deadline = asyncio.timeout(self._timeout_s)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with deadline:
                 outcomes: list[Outcome] = await answered(
                     self._replicas.score_texts.remote(requests)
                 )
         except TimeoutError as error:
+            if not deadline.expired():  # a ScoringFailed, of a replica that died
+                raise
             raise ScoringFailed(f"no reward replica answered in {self._timeout_s:g} s") from error
         return outcomes

@@ -65,10 +65,17 @@ def bundles_after(root: Path, version: int) -> tuple[Path, ...]:
 
 
 def retire_bundles(root: Path, keep: int, store: FolderStore | None = None) -> None:
-    """Delete all but the `keep` newest bundles. Calling it again changes nothing."""
+    """Delete what is older than the `keep` newest bundles. Calling it again changes nothing.
+
+    Withdrawn ones do not count: nobody can go back to them.
+    """
     store = FoldersHere() if store is None else store
-    for folder in store.versions(root)[:-keep]:
-        store.remove(folder)
+    num_kept = 0
+    for folder in reversed(store.versions(root)):
+        if num_kept >= keep:
+            store.remove(folder)
+        elif not is_withdrawn(folder, store):
+            num_kept += 1
 
 
 def _number(folder: Path) -> int:

@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
@@ -15,6 +14,7 @@ from cluster.replay.difference import first_difference
 from cluster.replay.outcome import Outcome, Window
 from cluster.replay.recording import Recording
 from protocol.errors import MissingError, NotFinite
+from protocol.fits import RewardVersion
 from protocol.messages import Score
 from reward_service.buckets import BatchLimits
 from reward_service.bundle_manifest import read_manifest
@@ -33,7 +33,7 @@ def replay_reward_service(
     scores of calls that came together may differ in their last bits.
 
     Raises:
-        MissingError: Nothing was recorded.
+        MissingError: Nothing was recorded, or a version's adapters lack the model that they are of.
     """
     config = recording.config.reward_service
     torch.set_num_threads(config.torch_threads)
@@ -47,25 +47,26 @@ def replay_reward_service(
             if not window.holds(version):
                 continue
             if live is None or live[0] != version:
+                folder = bundle_path(recording.folder.rewards, version)
                 try:
-                    live = version, _client(recording.folder.rewards, version, config)
+                    announced = read_manifest(folder).announcement
                 except MissingError:
                     why = f"reward version {version} was not kept (reward_service.keep_versions)"
                     yield Outcome(what=what, place=exchange.place, skipped=why)
                     continue
+                # The run's folder may have moved.
+                live = version, _client(replace(announced, path=str(folder)), config)
             scores = tuple(runner.run(live[1].score(exchange.ask)))
             difference = first_difference(exchange.answer, scores, tolerance=tolerance)
             yield Outcome(what=what, place=exchange.place, difference=difference)
 
 
-def _client(root: Path, version: int, config: RewardServiceConfig) -> RewardClient:
+def _client(version: RewardVersion, config: RewardServiceConfig) -> RewardClient:
     """Return the service's client before one version's model in this process."""
-    folder = bundle_path(root, version)
-    announced = read_manifest(folder).announcement
     limits = BatchLimits(max_tokens=config.max_batch_tokens, max_sequences=config.max_batch_size)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = LiveModel([], limits, device, getattr(torch, config.dtype))
-    model.swap(replace(announced, path=str(folder)))  # the run's folder may have moved
+    model.swap(version)
 
     async def submit(sequences: list[tuple[int, ...]]) -> list[Score]:
         model.check(sequences)

@@ -125,6 +125,7 @@ async def test_a_replica_that_is_gone_is_to_be_asked_again_and_then_there_is_ano
         replicas.error = ScoringFailed("the reward service did not answer: it died")
         lost = await http.post("/get_reward", json={"query": ["a"]})
         assert (lost.status_code, lost.headers["Retry-After"]) == (503, "1")
+        assert "it died" in lost.json()["detail"]  # and not that it took too long
         replicas.error = None
         assert (await http.post("/get_reward", json={"query": ["a"]})).json()["rewards"] == [1]
 

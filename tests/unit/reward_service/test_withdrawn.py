@@ -88,6 +88,18 @@ async def test_what_led_to_a_refused_version_is_withdrawn_by_hand_and_its_bundle
     assert noted == {"error": "NotFinite", "why": "its update scores a sequence as NaN"}
 
 
+def test_withdrawn_bundles_take_no_place_of_those_that_are_kept(tmp_path: Path) -> None:
+    for number in range(1, 7):
+        version(tmp_path, number)
+    for number in (1, 4, 5):
+        withdraw_bundle(bundle_path(tmp_path, number), NotFinite("a NaN"))
+    retire_bundles(tmp_path, 2)
+    kept = [bundle_path(tmp_path, number) for number in (3, 4, 5, 6)]
+    assert sorted(tmp_path.iterdir()) == kept
+    retire_bundles(tmp_path, 2)
+    assert sorted(tmp_path.iterdir()) == kept
+
+
 def test_of_no_bundle_nothing_is_the_newest(tmp_path: Path) -> None:
     assert newest_bundle(tmp_path / "reward") is None
     version(tmp_path, 1)
