@@ -1,8 +1,8 @@
-"""Where connectors read and write: no two of them at one place.
+"""Where connectors read and write: no two of them at one place, and none ever under another name.
 
 The letters of a task are in an order of the connector's own, drawn from its name, and so its
 answers can be read by nobody else. Nothing is recorded when a task goes out, so that order cannot
-change for a run that is under way.
+change for a run that is under way. Labelers and events have the name in their ids, too.
 
 It is checked before a run starts, and not as its config is read: that of one which is over is read
 for its report, whatever stands in it.
@@ -29,6 +29,8 @@ from protocol.errors import ConfigError
 
 USUAL_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
 WITHOUT_TLS = {"https": "http", "rediss": "redis"}
+ANSWERS_ALONE = ("path", "stream", "topic")
+"""Settings of places to which nothing is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,8 @@ class Place:
     """What it is known by; brokers of one cluster have several addresses."""
     shown: str
     """What it is, for people."""
+    holds_tasks: bool
+    """Whether tasks go there; False: answers alone come from there."""
 
     def is_the_same_as(self, other: Place) -> bool:
         """Say whether two are one, as far as their addresses tell."""
@@ -57,6 +61,7 @@ def places_of(config: ConnectorConfig) -> tuple[Place, ...]:
             key=key,
             at=frozenset((*server, name) for server in servers),
             shown=f"{name}{where}",
+            holds_tasks=key not in ANSWERS_ALONE,
         )
         for key, name in names.items()
         if name
@@ -76,6 +81,30 @@ def refuse_shared_places(connectors: Sequence[ConnectorConfig]) -> None:
                     f"labels.connectors: {ours.key} of {one.name!r} and {theirs.key} of "
                     f"{other.name!r} are both {theirs.shown}: one would take the other's letters "
                     "for its own, or the same answers twice; give each its own"
+                )
+
+
+def refuse_other_names(before: Sequence[ConnectorConfig], after: Sequence[ConnectorConfig]) -> None:
+    """Raise ConfigError where a resumed run's connector is at a place that another one had.
+
+    Under a new name all that the tool holds would be taken in once more, by other labelers and with
+    another order of the letters.
+    """
+    for config in after:
+        for place in places_of(config):
+            had = [each.name for each in before if any(map(place.is_the_same_as, places_of(each)))]
+            if had and config.name not in had:
+                raise ConfigError(
+                    f"labels.connectors: of a resumed run the connector whose {place.key} is "
+                    f"{place.shown} must stay {had[0]!r}, not {config.name!r}: its labels, its "
+                    "labelers and the letters of its tasks are known by its name; keep the old "
+                    "name, or start another run"
+                )
+            if len(had) > 1 and place.holds_tasks:
+                raise ConfigError(
+                    f"labels.connectors: {place.key} of {config.name!r} cannot stay {place.shown}: "
+                    f"tasks of {' and '.join(map(repr, had))} are there, whose letters nobody can "
+                    "tell apart; give each its own, where open tasks are put anew"
                 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from label_queue.connector_config import ConnectorConfig
-from label_queue.connectors.places import refuse_shared_places
+from label_queue.connectors.places import refuse_other_names, refuse_shared_places
 from label_queue.connectors.translation import outside_task
 from protocol.errors import ConfigError
 from tests.support.labels import make_config, make_query
@@ -111,3 +111,61 @@ def test_letters_stay_in_the_order_in_which_tasks_went_out() -> None:
         "north": ("q0-d", "q0-b", "q0-a", "q0-c"),
         "south": ("q0-c", "q0-a", "q0-b", "q0-d"),
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "changes", "key"),
+    [
+        (STUDIO, {}, "project_id"),
+        (STUDIO, {"url": "https://tool", "token_env": "U"}, "project_id"),
+        (ARGILLA, {}, "dataset_id"),
+        (FILE, {}, "path"),
+        (FILE, {"path": "/a/own.jsonl"}, "tasks_path"),
+        (REDIS, {}, "stream"),
+        (REDIS, {"stream": "own"}, "tasks_stream"),
+        (KAFKA, {"brokers": ["two:9092"]}, "topic"),
+        (KAFKA, {"topic": "own"}, "tasks_topic"),
+    ],
+)
+def test_a_resumed_run_s_connector_keeps_its_name(given: Given, changes: Given, key: str) -> None:
+    old, new = {**given, "name": "old"}, {**given, **changes, "name": "new"}
+    with pytest.raises(ConfigError, match=rf"{key} is .* must stay 'old', not 'new': .* old name"):
+        refuse_other_names(connectors(old), connectors(new))
+    # Nor does one more come to where another is, which stays or goes elsewhere.
+    for elsewhere in ({}, OWN_FILE if given is FILE else {}):
+        with pytest.raises(ConfigError, match="must stay 'old', not 'new'"):
+            refuse_other_names(connectors(old), connectors({**old, **elsewhere}, new))
+
+
+def test_two_connectors_do_not_change_their_names_for_each_other_s() -> None:
+    one, other = {**FILE, "name": "north"}, {**FILE, **OWN_FILE, "name": "south"}
+    with pytest.raises(ConfigError, match="must stay 'north', not 'south'"):
+        refuse_other_names(
+            connectors(one, other), connectors({**one, "name": "south"}, {**other, "name": "north"})
+        )
+
+
+def test_what_a_resumed_run_s_connectors_may_change() -> None:
+    before = connectors(STUDIO, FILE)
+    refuse_other_names(before, connectors(FILE))
+    refuse_other_names(before, connectors(STUDIO, {**FILE, **OWN_FILE}, REDIS))
+    refuse_other_names(before, connectors({**STUDIO, "url": "http://moved", "sweep_s": 5.0}))
+    refuse_other_names((), before)
+
+
+def test_tasks_that_two_wrote_to_one_place_are_left_behind() -> None:
+    """By a run that was begun when that was not refused."""
+    north, south = ({**FILE, "path": f"/a/{n}.jsonl", "name": n} for n in ("north", "south"))
+    before = connectors(north, south)
+    with pytest.raises(ConfigError, match=r"tasks of 'north' and 'south' are there"):
+        refuse_other_names(before, connectors(north, {**south, "tasks_path": "/a/new.jsonl"}))
+    refuse_other_names(
+        before,
+        connectors(
+            {**north, "tasks_path": "/a/newer.jsonl"}, {**south, "tasks_path": "/a/new.jsonl"}
+        ),
+    )
+    # An answer that both read counts for one from now on.
+    shared = {**FILE, "tasks_path": None}
+    one, other = {**shared, "name": "north"}, {**shared, "name": "south"}
+    refuse_other_names(connectors(one, other), connectors(one))
