@@ -14,6 +14,7 @@ from label_queue.figures.label_figures import RECENT, LabelFigures
 from label_queue.folds.access import Access
 from label_queue.folds.board import QueryBoard
 from label_queue.folds.cord import RELEASED, after
+from label_queue.folds.dead_letters import DeadLetters
 from label_queue.folds.doubts import Doubts
 from label_queue.folds.gold_book import GoldBook
 from label_queue.folds.history import LabelHistory
@@ -129,7 +130,7 @@ class LabelState:
         """What reads the outside tools, once it is there."""
         self.waiting: Counter[str] = Counter()
         """Calls for a task that are under way, by labeler."""
-        self.num_dead_letters = 0
+        self.dead_letters = DeadLetters()
         self.episodes = 0
         """Episodes trained so far, the run's clock: n of l(n)."""
         self.points_learned = 0
@@ -155,7 +156,7 @@ class LabelState:
             RewardVersion: self._take_reward,
             PolicyProvenance: self._take_policy,
             ConnectorOffset: self._take_offset,
-            DeadLetter: self._take_dead_letter,
+            DeadLetter: self.dead_letters.take,
         }
 
     def load(
@@ -383,9 +384,6 @@ class LabelState:
     def _take_offset(self, offset: ConnectorOffset) -> None:
         self.connector_offsets[offset.connector] = offset.offset
         self.lines_read[offset.connector].take(offset)
-
-    def _take_dead_letter(self, letter: DeadLetter) -> None:
-        self.num_dead_letters += 1
 
     def knows_cord_event(self, event_id: str) -> bool:
         """Whether the cord ever had such an event."""

@@ -19,6 +19,7 @@ from cluster.starting.prompts import RunTexts, check_texts, read_texts
 from cluster.stores.config import OBJECT_STORE, SHARED_DISK
 from label_queue.config import LabelsConfig
 from label_queue.connectors.outposts import check_tools
+from label_queue.connectors.places import refuse_shared_places
 from label_queue.intake.sign_in.secret import read_client_secret
 from label_queue.labeling.guidelines import read_guidelines
 from label_queue.ledger.opening import is_there
@@ -207,7 +208,8 @@ def _check_outside(labels: LabelsConfig) -> None:
 
 
 def _check_label_side(config: RunConfig) -> None:
-    """Raise UserError where a file for labelers cannot be read, or the gold score is missing."""
+    """Raise UserError where outside tools, files for labelers or the gold score will not do."""
+    refuse_shared_places(config.labels.connectors)
     check_label_files(config.labels)
     if config.gold is not None:
         gold_of(config.gold)

@@ -31,7 +31,7 @@ from label_queue.connectors.known_answers import KnownAnswers
 from label_queue.connectors.lines_again import LinesAgain, SweptLines
 from label_queue.connectors.newness import age, is_stale, says, stands_on
 from label_queue.connectors.port import Annotation, Deletion, OutsideTask, Sweep, Unreadable
-from label_queue.connectors.rows import writable
+from label_queue.connectors.refusals import Refusals
 from label_queue.connectors.translation import (
     as_assignment,
     as_label_event,
@@ -43,16 +43,10 @@ from label_queue.connectors.translation import (
 )
 from label_queue.labeling.submissions import change_refused
 from label_queue.ledger.group_commit import GroupCommit, Overtaken
-from label_queue.ledger.records import ConnectorOffset, DeadLetter, Record
+from label_queue.ledger.records import ConnectorOffset, Record, RefusedAnswer
 from label_queue.state import LabelState
 from protocol.errors import InvalidLabel, LabelError
 from protocol.labels import Assignment, LabelChange, Retracted, Revised, Submitted
-
-MAX_FIELD_CHARS = 200
-MAX_MESSAGE_CHARS = 1_000
-"""Characters kept of a refusal's message: like its field it may quote what was sent."""
-MAX_REFUSALS_KNOWN = 10_000
-"""Refused answers remembered, so that what a sweep finds every minute counts once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,6 +87,8 @@ class _Batch:
     """Assignments by (labeler_id, query_id)."""
     label_of: dict[str, str] = field(default_factory=dict)
     """The label_id that an answer spoke for last, by external id."""
+    refused: set[RefusedAnswer] = field(default_factory=set)
+    """What is refused for the first time."""
     num_dead_letters: int = 0
     """How many of the records are copies of what was refused."""
 
@@ -125,14 +121,13 @@ class OutsideLabels:
         self._state = state
         self._commits = commits
         self._connectors = {connector.name: connector for connector in connectors}
-        self._limits = limits
         self._guideline_version = guideline_version
         self._clock = clock
         self._new_id = new_id
         self._turn = asyncio.Lock()
         self._known = KnownAnswers(state.history, self._connectors)
         self._lines = LinesAgain(state.lines_read)
-        self._refused: set[tuple[str, str, str]] = set()
+        self._refusals = Refusals(state.dead_letters, limits, clock=clock)
         self.totals = {name: IngestCounts() for name in self._connectors}
         """Counts since the start, by connector."""
 
@@ -158,6 +153,8 @@ class OutsideLabels:
                         await self._commits.write(batch.records, self._still(batch))
                 except Overtaken:
                     continue
+                # Not before: of what could not be written a copy is kept another time.
+                self._refusals.add(batch.refused)
                 self.totals[connector].add(batch.counts)
                 return batch.counts
 
@@ -341,28 +338,22 @@ class OutsideLabels:
         batch.add(as_retraction(latest, connector=batch.name, at=self._clock()))
         batch.counts.retracted += 1
 
-    def _refuse(self, answer: Unreadable, batch: _Batch) -> None:
-        """Keep a copy of an answer that cannot be taken, once, and within the limit on copies."""
-        key = batch.name, answer.external_id, answer.payload_sha256
-        if key in self._refused:
+    def _refuse(self, said: Unreadable, batch: _Batch) -> None:
+        """Count an answer that cannot be taken, once, and keep a copy while there are few."""
+        answer = RefusedAnswer(
+            connector=batch.name,
+            external_id=said.external_id,
+            payload_sha256=said.payload_sha256,
+        )
+        if answer in batch.refused or self._refusals.has(answer):
             batch.counts.duplicate += 1
             return
         batch.counts.refused += 1
-        if len(self._refused) < MAX_REFUSALS_KNOWN:
-            self._refused.add(key)
-        num_kept = self._state.num_dead_letters + batch.num_dead_letters
-        if num_kept >= self._limits.max_dead_letters:
-            return
-        batch.num_dead_letters += 1
-        batch.records.append(
-            DeadLetter(
-                received_at=self._clock(),
-                labeler_id=batch.name,
-                field=writable(answer.field, MAX_FIELD_CHARS),
-                message=writable(answer.message, MAX_MESSAGE_CHARS),
-                payload=writable(answer.payload, self._limits.dead_letter_chars),
-            )
-        )
+        batch.refused.add(answer)
+        letter = self._refusals.copy_of(said, answer, batch.num_dead_letters)
+        if letter is not None:
+            batch.num_dead_letters += 1
+            batch.records.append(letter)
 
     def _is_known(self, event_id: str, batch: _Batch) -> bool:
         return event_id in batch.event_ids or self._state.history.has(event_id)

@@ -7,7 +7,9 @@ The offset is the file's inode, the byte after the last line read, and a digest 
 before it: where they do not fit, the file was truncated or is another, and is read from its
 beginning; lines read before have no effect again, each as often as it was read
 (`label_queue.folds.read_lines`). One that was rotated to a name beside it ("x.jsonl.1") is read to
-its end first, and the lines of the next are all new.
+its end first, and the lines of the next are all new. A last line without a line break waits for it;
+in a file that was rotated away none may ever come, so it is whole once the next file has a line and
+it has stood the same from one sweep to the next: who wrote it may have been at it still.
 """
 
 from __future__ import annotations
@@ -70,6 +72,9 @@ class JsonlConnector(OneWay):
         """The queries whose tasks were written, by themselves."""
         self._tasks_read: _Offset | None = None
         """How far the file of the tasks was read in this life."""
+        self._unended: _Offset | None = None
+        """The end of the last line without a line break that the sweep before left to its writer,
+        of a file that was rotated away."""
 
     @property
     def name(self) -> str:
@@ -85,13 +90,7 @@ class JsonlConnector(OneWay):
 
     def _sweep(self, offset: str | None) -> Sweep:
         last = _parse_offset(offset)
-        read = _Read(offset=last, is_from_start=False)
-        with _looking(self._config.path):
-            before = _moved_away(self._config.path, last)
-        is_rotated = bool(before) and _is_rotated(before[0], self._config.path)
-        for path in (*before, self._config.path):
-            if read.offset == last:
-                read = _read_after(path, last, follows=is_rotated and path != before[0])
+        read = self._read_next(last)
         part = "" if read.offset is None else str(read.offset.turn)
         answers = [read_line(line, part) for line in read.lines if content_of(line)]
         if read.too_long is not None:
@@ -107,6 +106,36 @@ class JsonlConnector(OneWay):
             tasks=dict(self._tasks),
             has_more=read.offset != last,
         )
+
+    def _read_next(self, last: _Offset | None) -> _Read:
+        """Return what follows an offset, in the file that was read or in those after it."""
+        live = self._config.path
+        with _looking(live):
+            before = _moved_away(live, last)
+        is_rotated = bool(before) and _is_rotated(before[0], live)
+        read = _Read(offset=last, is_from_start=False)
+        for number, path in enumerate((*before, live)):
+            read = _read_after(path, last, follows=is_rotated and number > 0)
+            if read.offset != last:
+                left = self._read_ends(before[:number], last) if is_rotated else None
+                return left or read
+        return read
+
+    def _read_ends(self, paths: Sequence[Path], last: _Offset | None) -> _Read | None:
+        """Return what is left of files that were rotated away, where a later one has lines by now.
+
+        None: nothing is. They are looked at once more, as their writer may have ended a line just
+        before it began the next file.
+        """
+        for number, path in enumerate(paths):
+            read = _read_after(path, last, follows=number > 0, is_over=True)
+            if read.offset == last:
+                continue
+            if read.is_ended or read.offset == self._unended:
+                return read
+            self._unended = read.offset
+            return _Read(offset=last, is_from_start=False)
+        return None
 
     def _tasks_written(self) -> list[Unreadable]:
         """Learn of the tasks that were written since the last time; return lines that are no task.
@@ -219,9 +248,11 @@ class _Read:
     is_from_start: bool
     """Whether the offset did not fit the file, if there was one, or there is no file."""
     lines: tuple[bytes, ...] = ()
-    """Whole lines, with their ends."""
+    """Whole lines, with their ends if they have any."""
     too_long: bytes | None = None
     """The beginning of a line that is too long to be read."""
+    is_ended: bool = True
+    """False: the one line has no line break."""
 
 
 def _is_begun(read: _Read, last: _Offset | None) -> bool:
@@ -231,15 +262,19 @@ def _is_begun(read: _Read, last: _Offset | None) -> bool:
     return read.is_from_start and read.offset.turn == last.turn
 
 
-def _read_after(path: Path, last: _Offset | None, *, follows: bool = False) -> _Read:
+def _read_after(
+    path: Path, last: _Offset | None, *, follows: bool = False, is_over: bool = False
+) -> _Read:
     """Return the whole lines after an offset, and how far that is.
 
-    A file that is not there yet has none. Raises ResourceError as `sweep`.
+    A file that is not there yet has none. One of which nothing can be read yet is known from its
+    beginning, so that it is found where it is rotated away. Raises ResourceError as `sweep`.
 
     Args:
         path: The file.
         last: How far it was read, or another in its place.
         follows: Whether that other was rotated away, and this one is the next.
+        is_over: Whether a last line needs no end.
     """
     goes_on = False
     try:
@@ -257,7 +292,7 @@ def _read_after(path: Path, last: _Offset | None, *, follows: bool = False) -> _
     is_within = last is not None and goes_on and last.is_within_line
     begin = chunk.find(b"\n") + 1 if is_within else 0
     end = chunk.rfind(b"\n") + 1
-    offset, lines, too_long = last, tuple[bytes, ...](), None
+    offset, lines, too_long, is_ended = last, tuple[bytes, ...](), None, True
     if end > begin:
         lines = tuple(line + b"\n" for line in chunk[begin:end].split(b"\n")[:-1])
         offset = _offset(inode, turn, start + end, lines[-1])
@@ -266,7 +301,18 @@ def _read_after(path: Path, last: _Offset | None, *, follows: bool = False) -> _
     elif chunk and (is_within or len(chunk) == MAX_READ_BYTES):
         offset = _offset(inode, turn, start + len(chunk), chunk, is_within_line=True)
         too_long = None if is_within else chunk
-    return _Read(offset=offset, is_from_start=not goes_on, lines=lines, too_long=too_long)
+    elif chunk and is_over:
+        offset = _offset(inode, turn, start + len(chunk), chunk)
+        lines, is_ended = (chunk,), False
+    elif chunk and last is None:
+        offset = _offset(inode, turn, 0, b"")
+    return _Read(
+        offset=offset,
+        is_from_start=not goes_on,
+        lines=lines,
+        too_long=too_long,
+        is_ended=is_ended,
+    )
 
 
 def _offset(

@@ -229,7 +229,7 @@ class AnswerDesk:
 
     @property
     def _room_for_letters(self) -> int:
-        return max(0, self._limits.max_dead_letters - self._state.num_dead_letters)
+        return max(0, self._limits.max_dead_letters - self._state.dead_letters.num_kept)
 
     def _letter(self, labeler_id: str, error: LabelError, payload: str) -> DeadLetter:
         """Return a copy of a refused body, up to the configured length."""

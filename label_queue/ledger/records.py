@@ -95,6 +95,19 @@ class ConnectorOffset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedAnswer:
+    """What tells one refused answer of an outside tool from another."""
+
+    connector: str
+    """Name of the connector, e.g. "label_studio"."""
+    external_id: str
+    """The tool's id of the answer."""
+    payload_sha256: str
+    """SHA-256 of what was said, in hex: a changed answer is another. "" where one was taken back,
+    of which nothing is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
     """A refused body, kept so that the client that sent it can be mended."""
 
@@ -105,6 +118,9 @@ class DeadLetter:
     message: str
     payload: str
     """First characters of the refused body."""
+    answer: Annotated[RefusedAnswer | None, Field(exclude_if=lambda answer: answer is None)] = None
+    """Which outside answer it is a copy of; None of what came over HTTP, and in ledgers of
+    before."""
 
 
 Record = (

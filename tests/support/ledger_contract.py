@@ -11,6 +11,7 @@ from label_queue.ledger.records import (
     LabelerToken,
     Ledger,
     Record,
+    RefusedAnswer,
     TokenRevocation,
 )
 from protocol.cord import CordEvent, Pulled, ReasonReleased, Released, RollbackOrdered, RolledBack
@@ -40,7 +41,12 @@ class LedgerContract(Contract):
         query = make_query(versions=(0, 3))
         token = LabelerToken(token_sha256="ab", labeler_id="ann", created_at=1.5, expires_at=None)
         letter = DeadLetter(
-            received_at=2.5, labeler_id="ann", field="choice", message="π?", payload="{'"
+            received_at=2.5,
+            labeler_id="ann",
+            field="choice",
+            message="π?",
+            payload="{'",
+            answer=RefusedAnswer(connector="studio", external_id="π7", payload_sha256="ab"),
         )
         assignment = make_assignment(query)
         ledger.write([query, token, letter, assignment])

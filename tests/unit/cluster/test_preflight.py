@@ -252,6 +252,20 @@ def test_a_file_that_is_no_ledger_is_told_on_a_cluster_too(
             check_before_start(recipe_config(tmp_path), run, tmp_path)
 
 
+def test_connectors_that_write_tasks_to_one_file_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    connectors = [
+        {"kind": "jsonl", "name": name, "path": f"/{name}.jsonl", "tasks_path": "/tasks.jsonl"}
+        for name in ("north", "south")
+    ]
+    # It is read all the same: of a run that is over there is still a report to be had.
+    config = recipe_config(tmp_path, labels={"connectors": connectors})
+    with pytest.raises(ConfigError, match=r"tasks_path of 'north' and tasks_path of 'south'"):
+        check_before_start(config, tmp_path / "run", tmp_path)
+
+
 @pytest.mark.parametrize("section", ["policy", "reward_model"])
 def test_adapters_that_do_not_fit_are_named_before_anybody_labels(
     tmp_path: Path, section: str

@@ -78,6 +78,16 @@ def test_what_it_can_go_on_with_is_not(part: str, changes: dict[str, Any]) -> No
     refuse_changes(config(), config(**{part: changes}))
 
 
+def test_a_connector_keeps_its_name() -> None:
+    tool = {"kind": "jsonl", "name": "north", "path": "/answers.jsonl"}
+    before = config(labels={"connectors": [tool]})
+    refuse_changes(before, config(labels={"connectors": [{**tool, "sweep_s": 9.0}]}))
+    with pytest.raises(
+        ConfigError, match=r"path is /answers\.jsonl must stay 'north', not 'south'"
+    ):
+        refuse_changes(before, config(labels={"connectors": [{**tool, "name": "south"}]}))
+
+
 @pytest.mark.parametrize(
     ("said", "ended_at"),
     [
