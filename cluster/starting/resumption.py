@@ -17,7 +17,7 @@ from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import adopt
 from cluster.starting.lost_work import half_kept, set_aside
 from cluster.starting.ports import free_port
-from label_queue.connectors.places import refuse_other_names
+from label_queue.connectors.places import refuse_other_names, refuse_other_projects
 from label_queue.ledger.opening import LET_GO_S, open_when_free
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
@@ -167,6 +167,7 @@ def refuse_changes(before: RunConfig, after: RunConfig) -> None:
                 "start another run"
             )
     refuse_other_names(before.labels.connectors, after.labels.connectors)
+    refuse_other_projects(before.labels.connectors, after.labels.connectors)
 
 
 def wait_for_ledger(

@@ -29,6 +29,8 @@ from protocol.errors import ConfigError
 
 USUAL_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
 WITHOUT_TLS = {"https": "http", "rediss": "redis"}
+WHOLE = ("project_id", "dataset_id")
+"""Settings of places that are read whole: what is missing there was deleted."""
 ANSWERS_ALONE = ("path", "stream", "topic")
 """Settings of places to which nothing is written."""
 
@@ -106,6 +108,32 @@ def refuse_other_names(before: Sequence[ConnectorConfig], after: Sequence[Connec
                     f"tasks of {' and '.join(map(repr, had))} are there, whose letters nobody can "
                     "tell apart; give each its own, where open tasks are put anew"
                 )
+
+
+def refuse_other_projects(
+    before: Sequence[ConnectorConfig], after: Sequence[ConnectorConfig]
+) -> None:
+    """Raise ConfigError where a resumed run's connector has its name and another tool or project.
+
+    All that it had taken in is missing there, and would be taken back; and an answer there may have
+    the id of another that is known.
+    """
+    had = {each.name: each for each in before}
+    for config in after:
+        was, now = (_identity(each) for each in (had.get(config.name, config), config))
+        for key in was:
+            if was[key] != now.get(key):
+                raise ConfigError(
+                    f"labels.connectors: {key} of {config.name!r} must stay {was[key]!r} in a "
+                    f"resumed run, not {now.get(key)!r}: all its labels would be missing there, "
+                    "and taken back; give what is new another name"
+                )
+
+
+def _identity(config: ConnectorConfig) -> dict[str, str]:
+    """Return the kind of tool, and the project where it is read whole."""
+    _, names = _reached(config)
+    return {"kind": config.kind, **{key: names[key] for key in WHOLE if key in names}}
 
 
 def _reached(config: ConnectorConfig) -> tuple[tuple[str, ...], dict[str, str]]:

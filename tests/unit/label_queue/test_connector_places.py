@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from label_queue.connector_config import ConnectorConfig
-from label_queue.connectors.places import refuse_other_names, refuse_shared_places
+from label_queue.connectors.places import (
+    refuse_other_names,
+    refuse_other_projects,
+    refuse_shared_places,
+)
 from label_queue.connectors.translation import outside_task
 from protocol.errors import ConfigError
 from tests.support.labels import make_config, make_query
@@ -169,3 +173,37 @@ def test_tasks_that_two_wrote_to_one_place_are_left_behind() -> None:
     shared = {**FILE, "tasks_path": None}
     one, other = {**shared, "name": "north"}, {**shared, "name": "south"}
     refuse_other_names(connectors(one, other), connectors(one))
+
+
+@pytest.mark.parametrize(
+    ("old", "changes", "said"),
+    [
+        (STUDIO, {"project_id": 2}, "project_id of 'label_studio' must stay '1' .*, not '2'"),
+        (ARGILLA, {"dataset_id": UUID.replace("a", "b")}, "dataset_id of 'argilla' must stay"),
+        (FILE, {**REDIS, "name": "jsonl"}, "kind of 'jsonl' must stay 'jsonl' .*, not 'redis'"),
+    ],
+)
+def test_a_resumed_run_s_connector_keeps_its_tool_and_project(
+    old: Given, changes: Given, said: str
+) -> None:
+    new = changes if "kind" in changes else {**old, **changes}
+    with pytest.raises(ConfigError, match=f"{said}.* taken back; give what is new another name"):
+        refuse_other_projects(connectors(old), connectors(new))
+    refuse_other_projects(connectors(old), connectors(old, {**new, "name": "new"}))
+
+
+def test_a_resumed_run_s_tools_may_have_moved() -> None:
+    before = connectors(STUDIO, ARGILLA, FILE, REDIS, KAFKA)
+    moved = {"url": "https://elsewhere"}
+    refuse_other_projects(
+        before,
+        connectors(
+            {**STUDIO, **moved},
+            {**ARGILLA, **moved, "dataset_id": UUID.upper()},
+            {**FILE, **OWN_FILE},
+            {**REDIS, **OWN_STREAM},
+            {**KAFKA, **OWN_TOPIC},
+        ),
+    )
+    refuse_other_projects(before, ())
+    refuse_other_projects((), before)
