@@ -10,12 +10,12 @@ temperature 1, with log-probability 0.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from label_queue.exchange.line_file import read_lines
+from label_queue.exchange.line_file import NumberedLine
 from label_queue.ledger.records import Record
 from protocol.chat import read_messages
 from protocol.distinct import is_comparison
@@ -60,6 +60,7 @@ class WrittenEnds:
 
 def read_preferences(
     path: Path,
+    lines: Iterable[NumberedLine],
     tokenizer: PolicyTokenizer,
     ends: WrittenEnds,
     *,
@@ -70,7 +71,8 @@ def read_preferences(
     """Return the records of a file of preferences, every line checked.
 
     Args:
-        path: JSON Lines, conversational or plain.
+        path: Names the file in errors.
+        lines: Its lines, conversational or plain.
         tokenizer: The policy's.
         ends: Where responses end in the run they are for.
         run_id: The run whose ledger they are for.
@@ -79,10 +81,10 @@ def read_preferences(
 
     Raises:
         InputError: Anything in it is wrong; line and field are named.
-        MissingError: There is no such file.
+        MissingError: There is no such file, said when its first line is asked for.
     """
     records: list[Record] = []
-    for number, line in read_lines(path):
+    for number, line in lines:
         made = _LineReader(line, line_of(path, number), tokenizer, ends).records(
             number, run_id=run_id, at_time=at_time
         )

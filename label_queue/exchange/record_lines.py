@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from label_queue.exchange.line_file import read_lines
+from label_queue.exchange.line_file import NumberedLine
 from label_queue.exchange.record_numbers import refuse_strange_numbers
 from label_queue.folds.shown import is_shown_by
 from label_queue.ledger.event_lines import CORD_EVENT, LABEL_EVENT
@@ -112,19 +112,21 @@ class _Known:
     """The policy's, where it is known."""
 
 
-def read_records(path: Path, tokenizer: PolicyTokenizer | None = None) -> tuple[str, list[Record]]:
+def read_records(
+    path: Path, lines: Iterator[NumberedLine], tokenizer: PolicyTokenizer | None = None
+) -> tuple[str, list[Record]]:
     """Return the run's id and all records of a file, every one checked.
 
     Args:
-        path: The file.
+        path: Names the file in errors.
+        lines: Its lines, the header first.
         tokenizer: The policy's, by which marks must lie on the words that people saw; None: that
             they are within what people saw is all that can be told.
 
     Raises:
         InputError: Anything in it is wrong; line and field are named.
-        MissingError: There is no such file.
+        MissingError: There is no such file, said when its first line is asked for.
     """
-    lines = read_lines(path)
     run_id = _read_header(path, next(lines, None))
     known = _Known(tokenizer=tokenizer)
     records: list[Record] = []
@@ -140,7 +142,7 @@ def read_records(path: Path, tokenizer: PolicyTokenizer | None = None) -> tuple[
     return run_id, records
 
 
-def _read_header(path: Path, first: tuple[int, dict[str, Any]] | None) -> str:
+def _read_header(path: Path, first: NumberedLine | None) -> str:
     if first is None:
         raise InputError(f"{path}: is empty; export the run anew")
     number, header = first
