@@ -26,6 +26,7 @@ from protocol.labels import (
     LabelChange,
     LabelEvent,
     Mark,
+    Submitted,
 )
 from protocol.names import LONGEST_IDENTIFIER, can_be_key, is_identifier, is_labeler_id
 from protocol.tokenizing import PolicyTokenizer
@@ -43,6 +44,8 @@ class Known:
     queries: dict[str, ComparisonQuery] = field(default_factory=dict)
     assignments: dict[str, Assignment] = field(default_factory=dict)
     events: set[str] = field(default_factory=set)
+    labels: dict[str, LabelChange] = field(default_factory=dict)
+    """The newest event of each label."""
     rewards: set[int] = field(default_factory=set)
     tokenizer: PolicyTokenizer | None = None
     """The policy's, where it is known."""
@@ -52,8 +55,7 @@ def _check_query(query: ComparisonQuery, known: Known, run_id: str, where: str) 
     if query.run_id != run_id:
         raise InputError(f"{where}: run_id: is {query.run_id!r}, the header says {run_id!r}")
     _check_ids(where, query_id=query.query_id)
-    for candidate in query.candidates:
-        _check_ids(where, candidate_id=candidate.candidate_id)
+    _check_candidate_ids(query, where)
     if query.query_id in known.queries:
         raise InputError(f"{where}: query_id: {query.query_id!r} comes twice")
     if not 0 < query.selection_probability <= 1:
@@ -74,6 +76,20 @@ def _check_query(query: ComparisonQuery, known: Known, run_id: str, where: str) 
             "and its labels out"
         )
     known.queries[query.query_id] = query
+
+
+def _check_candidate_ids(query: ComparisonQuery, where: str) -> None:
+    """Refuse ids that do not tell the responses apart: a choice would be of the first of them."""
+    names: set[str] = set()
+    for number, candidate in enumerate(query.candidates):
+        name = candidate.candidate_id
+        _check_ids(where, candidate_id=name)
+        if name in names:
+            raise InputError(
+                f"{where}: candidates.{number}.candidate_id: {name!r} comes twice in the query, so "
+                "that no label tells which is meant: leave the query and its labels out"
+            )
+        names.add(name)
 
 
 def _check_assignment(assignment: Assignment, known: Known, run_id: str, where: str) -> None:
@@ -119,8 +135,54 @@ def _check_label(event: LabelChange, known: Known, where: str) -> None:
         raise InputError(f"{where}: assignment_id: no assignment {event.assignment_id!r} above")
     if (assignment.query_id, assignment.labeler_id) != (event.query_id, event.labeler_id):
         raise InputError(f"{where}: query_id: not that of assignment {event.assignment_id!r}")
+    if event.label_id != event.assignment_id:
+        raise InputError(
+            f"{where}: label_id: want {event.assignment_id!r}, its assignment's id, got "
+            f"{event.label_id!r}: a label is of one assignment, and would take another's place"
+        )
+    _check_revision(event, known, where)
+    known.labels[event.label_id] = event
     if isinstance(event, AnswerEvent):
         _check_answer(event, known, where)
+
+
+def _check_revision(event: LabelChange, known: Known, where: str) -> None:
+    """Refuse what is not the next revision of its label: the newest event is what counts.
+
+    Somebody may have answered on the page and in a tool at one moment: then both answers have the
+    same number, and the later one counts, as it did in the run.
+    """
+    before = known.labels.get(event.label_id)
+    is_first = isinstance(event, Submitted)
+    if before is None and not is_first:
+        raise InputError(
+            f"{where}: type: no submit of label {event.label_id!r} above, which comes before all "
+            "else of a label: put it there, or write this one as the submit"
+        )
+    if is_first and event.revision != 0:
+        raise InputError(
+            f"{where}: revision: want 0, the submit's, got {event.revision}: write a later answer "
+            "as a revise"
+        )
+    if before is None or _came_at_once(before, event):
+        return
+    wanted = before.revision + 1
+    if is_first:
+        raise InputError(
+            f"{where}: type: a submit of label {event.label_id!r} is above: write a later answer "
+            f"as a revise, of revision {wanted}"
+        )
+    if event.revision != wanted:
+        raise InputError(
+            f"{where}: revision: want {wanted}, the next of label {event.label_id!r}, got "
+            f"{event.revision}: number a label's events as they came"
+        )
+
+
+def _came_at_once(before: LabelChange, event: LabelChange) -> bool:
+    """Say whether neither of two events knew of the other: one is of the page, one of a tool."""
+    is_other_way = before.source.system != event.source.system
+    return is_other_way and event.revision == before.revision
 
 
 def _check_answer(event: AnswerEvent, known: Known, where: str) -> None:
