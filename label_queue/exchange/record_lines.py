@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from label_queue.exchange.line_file import NumberedLine
 from label_queue.exchange.record_checks import CHECKS, Known
 from label_queue.exchange.record_numbers import refuse_strange_numbers
-from label_queue.ledger.event_lines import CORD_EVENT, LABEL_EVENT
+from label_queue.ledger.event_lines import CORD_EVENT, LABEL_EVENT, CordEventLine, LabelEventLine
 from label_queue.ledger.records import ConnectorOffset, Ledger, Record, stream_of
 from protocol.cord import CordEvent
 from protocol.errors import InputError
@@ -51,6 +52,14 @@ RETIRED: Mapping[str, frozenset[str]] = {"query": frozenset({"learned_through", 
 ADAPTERS: Mapping[str, TypeAdapter[Any]] = {
     name: TypeAdapter(kind) for name, kind in RECORD_TYPES.items()
 } | {"label_event": LABEL_EVENT, "cord_event": CORD_EVENT}
+WRITTEN_AS: Mapping[str, Any] = RECORD_TYPES | {
+    "label_event": LabelEventLine,
+    "cord_event": CordEventLine,
+}
+FIELDS: Mapping[str, frozenset[str]] = {
+    name: frozenset(each.name for each in fields(kind)) for name, kind in WRITTEN_AS.items()
+}
+"""What each type of line may say, with what an export leaves out where it says nothing."""
 
 
 def record_lines(ledger: Ledger) -> Iterator[bytes]:
@@ -147,7 +156,9 @@ def _read_record(line: Mapping[str, Any], where: str) -> Record:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, problem["loc"]))
         raise InputError(f"{where}: {place or 'record'}: {problem['msg']}") from error
-    unknown = _unknown_field(given, adapter.dump_python(record, mode="json"), "")
+    # What a dump leaves out of the fields is null or empty, and known all the same.
+    known = dict.fromkeys(FIELDS[name], ()) | adapter.dump_python(record, mode="json")
+    unknown = _unknown_field(given, known, "")
     if unknown is not None:
         raise InputError(f"{where}: {unknown}: no such field")
     return record
