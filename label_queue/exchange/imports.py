@@ -59,7 +59,7 @@ def import_file(
             `preference_import`. Of our own form it proves that marks lie on what people saw.
         ends: Where preferences' responses end; None: turns of a chat with the tokenizer's end
             token, plain texts where they end.
-        model: The policy, which preferences must fit; None: they are not checked against it.
+        model: The policy, which must be able to read all that trains; None: that is not checked.
 
     Raises:
         InputError: Anything in the file is wrong (line and field are named), the ledger exists, or
@@ -72,7 +72,7 @@ def import_file(
     first, lines = _opened(path)
     reader = None if tokenizer is None else PolicyTokenizer(tokenizer)
     if first is not None and is_header(first):
-        written_by, records = read_records(path, lines, reader)
+        written_by, records = read_records(path, lines, reader, model)
         if run_id not in (None, written_by):
             raise InputError(f"{path}: run_id: the file is of run {written_by!r}, not {run_id!r}")
         run_id, ends = written_by, None

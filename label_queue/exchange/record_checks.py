@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from label_queue.exchange.model_fit import check_fit
 from label_queue.folds.shown import is_shown_by
 from label_queue.quality.gold_tasks import is_template
 from label_queue.quality.preference import TRAINING
@@ -28,6 +29,7 @@ from protocol.labels import (
     Mark,
     Submitted,
 )
+from protocol.model_folder import ModelFolder
 from protocol.names import LONGEST_IDENTIFIER, can_be_key, is_identifier, is_labeler_id
 from protocol.tokenizing import PolicyTokenizer
 
@@ -35,6 +37,7 @@ EXCERPT = 60
 """Characters of a response that an error quotes."""
 MOST_WANTED = 1_000_000
 """Answers that a query may ask for, as the config has it."""
+TOO_LONG = "name the policy that wrote it, or leave the query and its labels out"
 
 
 @dataclass(slots=True)
@@ -49,6 +52,8 @@ class Known:
     rewards: set[int] = field(default_factory=set)
     tokenizer: PolicyTokenizer | None = None
     """The policy's, where it is known."""
+    model: ModelFolder | None = None
+    """The policy, where it is known."""
 
 
 def _check_query(query: ComparisonQuery, known: Known, run_id: str, where: str) -> None:
@@ -75,6 +80,8 @@ def _check_query(query: ComparisonQuery, known: Known, run_id: str, where: str) 
             f"{where}: candidates: {problem}, so that there is nothing to choose; leave the query "
             "and its labels out"
         )
+    if known.model is not None and query.purpose in TRAINING:
+        check_fit(query, known.model, where, TOO_LONG)
     known.queries[query.query_id] = query
 
 

@@ -28,6 +28,7 @@ from protocol.errors import InputError
 from protocol.fits import RewardVersion
 from protocol.json_lines import line_of
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, PolicyProvenance
+from protocol.model_folder import ModelFolder
 from protocol.names import is_run_id
 from protocol.schema import newer_than_ours
 from protocol.tokenizing import PolicyTokenizer
@@ -91,7 +92,10 @@ def is_header(line: Mapping[str, Any]) -> bool:
 
 
 def read_records(
-    path: Path, lines: Iterator[NumberedLine], tokenizer: PolicyTokenizer | None = None
+    path: Path,
+    lines: Iterator[NumberedLine],
+    tokenizer: PolicyTokenizer | None = None,
+    model: ModelFolder | None = None,
 ) -> tuple[str, list[Record]]:
     """Return the run's id and all records of a file, every one checked.
 
@@ -100,13 +104,14 @@ def read_records(
         lines: Its lines, the header first.
         tokenizer: The policy's, by which marks must lie on the words that people saw; None: that
             they are within what people saw is all that can be told.
+        model: The policy, which must be able to read what it is trained on; None: any may.
 
     Raises:
         InputError: Anything in it is wrong; line and field are named.
         MissingError: There is no such file, said when its first line is asked for.
     """
     run_id = _read_header(path, next(lines, None))
-    known = Known(tokenizer=tokenizer)
+    known = Known(tokenizer=tokenizer, model=model)
     records: list[Record] = []
     for number, line in lines:
         where = line_of(path, number)
