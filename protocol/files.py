@@ -87,6 +87,23 @@ def listed(path: Path, what: str, mend: str) -> list[Path]:
         return sorted(path.iterdir())
 
 
+def refuse_stream(path: Path, what: str, mend: str) -> None:
+    """Refuse what gives its content once, such as a pipe; arguments and errors as for `reading`.
+
+    For what is read when a run is checked and again when it starts: the second time there is
+    nothing. A path that leads nowhere, or to a folder, is left to whoever reads it.
+
+    Raises:
+        InputError: It is no regular file.
+    """
+    mode = _mode(path, what, mend)
+    if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(
+            f"{what}: {path} is a pipe or device, which gives its content once, and this is read "
+            "more than once: write it to a file, and name that"
+        )
+
+
 @contextmanager
 def writing(
     path: Path, mend: str = "name another place, or see that you may write there"

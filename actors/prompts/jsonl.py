@@ -11,7 +11,7 @@ from pathlib import Path
 from actors.prompts.config import PromptsConfig
 from actors.prompts.records import PromptReader
 from protocol.errors import InputError, MissingError
-from protocol.files import is_file
+from protocol.files import is_file, refuse_stream
 from protocol.json_lines import read_json_lines
 from protocol.messages import Prompt
 
@@ -43,9 +43,11 @@ def prompt_lines(path: Path, what: str) -> Iterator[tuple[int, object]]:
 
     Raises:
         MissingError: There is no such file.
-        InputError: It is no path; or a line is no JSON, said when it is read; it is named.
+        InputError: It is no path, or a pipe; or a line is no JSON, said when it is read; it is
+            named.
         ResourceError: The file cannot be read.
     """
+    refuse_stream(path, "prompts.path", MEND)
     if not is_file(path, "prompts.path", MEND):
         raise MissingError(f"{path}: no such {what}: check prompts.path")
     return read_json_lines(path, "prompts.path", MEND, is_lenient=True)

@@ -69,7 +69,7 @@ def agreed(run: Path | None) -> None:
     Example: andon gold agreed --run runs/demo-1
     """
     with _client(run) as client:
-        queries = client.agreements(0).queries
+        queries = client.agreements()
     head = ("query", "choice", "labelers", "prompt")
     for line in in_columns([head, *map(_agreed_cells, queries)]):
         click.echo(line)

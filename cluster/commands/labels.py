@@ -109,7 +109,7 @@ def export(
 @click.option(
     "--model",
     help="The policy, a folder or hub id, whose tokenizer reads preferences; of the full record it "
-    "proves that marks lie on the words that labelers saw.",
+    "proves that texts fit the model, and that marks lie on the words that labelers saw.",
 )
 @click.option(
     "--config",

@@ -31,7 +31,7 @@ from label_queue.intake.schemas import Body, ErrorAnswer
 from label_queue.labeling.admissions import Admission
 from label_queue.ledger.records import Role
 from label_queue.oversight.exclusion import Act, ExclusionPreview
-from label_queue.oversight.gold_rows import AgreementPage, GoldPage, GoldRow
+from label_queue.oversight.gold_rows import Agreement, AgreementPage, GoldPage, GoldRow
 from label_queue.oversight.overview import Overview
 from protocol.cord import CordState
 from protocol.errors import InputError, ResourceError
@@ -172,9 +172,15 @@ class OwnerClient:
 
         return _all(stretch)
 
-    def agreements(self, offset: int) -> AgreementPage:
-        """Return a stretch of the past queries on which people agree."""
-        return self._ask("GET", f"/gold/agreements?offset={offset}&limit={PAGE}", AgreementPage)
+    def agreements(self) -> list[Agreement]:
+        """Return all past queries on which people agree, those of the most people first."""
+
+        def stretch(offset: int) -> tuple[Sequence[Agreement], int]:
+            path = f"/gold/agreements?offset={offset}&limit={PAGE}"
+            page = self._ask("GET", path, AgreementPage)
+            return page.queries, page.total
+
+        return _all(stretch)
 
     def make_gold(self, query_id: str, choice: str) -> GoldRow:
         """Ask a past query as gold from now on."""

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from cluster.front.forwarding import Forwarder
+from cluster.front.forwarding import Forwarder, NoAnswer
 from cluster.front.places import Place, Places
 from label_queue.intake.public_address import Site
 from label_queue.intake.schemas import ErrorAnswer
@@ -19,6 +19,8 @@ from protocol.errors import BodyTooSlow, Misdirected, QueueClosed, ResourceError
 TEMPLATE = "runs.html"
 RETRY_AFTER_S = 2
 API = "/api/"
+NOT_STORED = "nothing was stored"
+NOT_KNOWN = "it is not known whether this was stored: send it again, a label counts once"
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -59,7 +61,8 @@ class Front:
             await nothing(scope, receive, send)
         elif place.face is None:
             error = QueueClosed if place.state == "finished" else ResourceError
-            await _unavailable(place, place.why_not, error, scope)(scope, receive, send)
+            message = f"{place.why_not}: {NOT_STORED}"
+            await _unavailable(place, message, error, scope)(scope, receive, send)
         else:
             await self._forward(place, place.face, scope, receive, send)
 
@@ -69,7 +72,11 @@ class Front:
         try:
             await self._forwarder.forward(face, scope, receive, send)
         except ResourceError as error:
-            await _unavailable(place, str(error), ResourceError, scope)(scope, receive, send)
+            message = f"{error}: {NOT_STORED}"
+            await _unavailable(place, message, ResourceError, scope)(scope, receive, send)
+        except NoAnswer as error:
+            message = f"{error}: {NOT_KNOWN}"
+            await _unavailable(place, message, ResourceError, scope)(scope, receive, send)
         except BodyTooSlow as error:
             answer = ErrorAnswer(error=BodyTooSlow.__name__, message=error.message)
             late = JSONResponse(
@@ -111,8 +118,15 @@ class Front:
 
 
 def _unavailable(place: Place, words: str, error: type[Exception], scope: Scope) -> Response:
-    """Return a refusal: to programs in the form of the run's own, to people as plain text."""
-    message = f"{place.name} {words}: nothing was stored"
+    """Return a refusal: to programs in the form of the run's own, to people as plain text.
+
+    Args:
+        place: The run.
+        words: What is said of it, e.g. "is starting: nothing was stored".
+        error: By its name a page knows whether the run may come back.
+        scope: The request's.
+    """
+    message = f"{place.name} {words}"
     headers = {"Retry-After": str(RETRY_AFTER_S), "Cache-Control": "no-store"}
     if scope["path"].startswith(f"{place.path}{API}"):
         answer = ErrorAnswer(error=error.__name__, message=message)

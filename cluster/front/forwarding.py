@@ -25,6 +25,8 @@ SILENCE_S = 75.0
 IDLE_CONNECTIONS = 64
 IDLE_S = 30.0
 """How long an idle connection to a run is kept: shorter than the run keeps it."""
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""Errors of before a request was sent; after any other it may have been taken."""
 TIMEOUTS = {"connect": CONNECT_S, "read": SILENCE_S, "write": SILENCE_S, "pool": None}
 OF_A_CONNECTION = frozenset(
     {
@@ -35,6 +37,10 @@ OF_A_CONNECTION = frozenset(
 """Headers that are about one connection and not about what it carries."""
 FORWARDED = frozenset(name.encode() for name in FORWARDING)
 Headers = list[tuple[bytes, bytes]]
+
+
+class NoAnswer(Exception):  # no fault of ours: who sent the request is told
+    """A run was sent a request and gave no answer: whether it took effect is not known."""
 
 
 class Forwarder:
@@ -79,7 +85,9 @@ class Forwarder:
             send: Takes the answer.
 
         Raises:
-            ResourceError: The run gave no answer, or has too much to answer already.
+            ResourceError: The run was not sent it: nobody listens there, or it has too much to
+                answer already.
+            NoAnswer: The run was sent some or all of it, and did not answer.
             BodyTooSlow: The body was not there in time.
         """
         if self._open[face] >= self._most_of_one:
@@ -111,9 +119,8 @@ class Forwarder:
         try:
             answer = await self._transport.handle_async_request(request)
         except httpx.TransportError as error:
-            raise ResourceError(
-                f"does not answer ({str(error) or type(error).__name__})"
-            ) from error
+            kind = ResourceError if isinstance(error, NEVER_SENT) else NoAnswer
+            raise kind(f"does not answer ({str(error) or type(error).__name__})") from error
         try:
             await send(
                 {

@@ -16,7 +16,7 @@ from actors.prompts.hub import dataset_rows, name_of
 from cluster.starting.policy_reading import PolicyReading
 from learners.text_config import PretrainingConfig
 from protocol.errors import InputError
-from protocol.files import read_text
+from protocol.files import read_text, refuse_stream
 from protocol.json_lines import line_of, read_json_lines
 from protocol.model_folder import ModelFolder
 
@@ -87,6 +87,8 @@ def _source(config: PretrainingConfig) -> str:
 def _texts(config: PretrainingConfig) -> Iterator[str]:
     """Give the source's texts, in its order; empty ones are passed over."""
     path = Path(config.path)
+    if config.source in ("text", "jsonl"):
+        refuse_stream(path, "pretraining.path", MEND)
     if config.source in _GENERATED:
         count = config.num_texts + config.held_out_texts
         yield from corpus(cast("CorpusName", config.source), count, config.seed)

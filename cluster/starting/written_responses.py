@@ -9,7 +9,7 @@ from pathlib import Path
 from actors.prompts.records import prompt_from_record
 from protocol.ending import EndRule
 from protocol.errors import InputError, MissingError
-from protocol.files import is_file
+from protocol.files import is_file, refuse_stream
 from protocol.json_lines import line_of, read_json_lines
 from protocol.messages import Prompt
 from protocol.model_folder import ModelFolder
@@ -56,9 +56,11 @@ class ResponseReader:
 
         Raises:
             MissingError: There is no such file.
-            InputError: It is no path, or a line is not what it should be; the line is named.
+            InputError: It is no path, or a pipe, or a line is not what it should be; the line is
+                named.
             ResourceError: It may not be read.
         """
+        refuse_stream(path, key, MEND)
         if not is_file(path, key, MEND):
             raise MissingError(f"{path}: no such file: check {key}")
         for number, record in read_json_lines(path, key, MEND, is_lenient=True):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from label_queue.exchange.line_file import MEND, read_lines
+from label_queue.exchange.line_file import MEND, NumberedLine, read_lines
 from label_queue.exchange.preference_import import WrittenEnds, read_preferences
 from label_queue.exchange.record_lines import is_header, read_records
 from label_queue.ledger.opening import is_there
@@ -48,7 +51,7 @@ def import_file(
     complete, and on a server all is written in one transaction: after an error there is nothing.
 
     Args:
-        path: The file; its first line tells which form it has.
+        path: The file, which may be a pipe; its first line tells which form it has.
         ledger_place: The ledger to make.
         at_time: Unix seconds, noted as when preferences came.
         run_id: Of the new ledger. Our own form names its run: leave it out there, or repeat it.
@@ -56,7 +59,7 @@ def import_file(
             `preference_import`. Of our own form it proves that marks lie on what people saw.
         ends: Where preferences' responses end; None: turns of a chat with the tokenizer's end
             token, plain texts where they end.
-        model: The policy, which preferences must fit; None: they are not checked against it.
+        model: The policy, which must be able to read all that trains; None: that is not checked.
 
     Raises:
         InputError: Anything in the file is wrong (line and field are named), the ledger exists, or
@@ -66,10 +69,10 @@ def import_file(
     """
     if _is_taken(ledger_place):
         raise InputError(f"{ledger_place}: is there already; import into a new ledger")
-    _, first = next(read_lines(path), (0, None))
+    first, lines = _opened(path)
     reader = None if tokenizer is None else PolicyTokenizer(tokenizer)
     if first is not None and is_header(first):
-        written_by, records = read_records(path, reader)
+        written_by, records = read_records(path, lines, reader, model)
         if run_id not in (None, written_by):
             raise InputError(f"{path}: run_id: the file is of run {written_by!r}, not {run_id!r}")
         run_id, ends = written_by, None
@@ -84,7 +87,9 @@ def import_file(
         if ends is None:
             end_id = reader.eos_token_id
             ends = WrittenEnds.unknown(frozenset() if end_id is None else frozenset({end_id}))
-        records = read_preferences(path, reader, ends, run_id=run_id, at_time=at_time, model=model)
+        records = read_preferences(
+            path, lines, reader, ends, run_id=run_id, at_time=at_time, model=model
+        )
     if isinstance(ledger_place, Path):
         _write_file(ledger_place, run_id, records)
     else:
@@ -95,6 +100,15 @@ def import_file(
         num_events=sum(isinstance(record, LabelEvent) for record in records),
         num_endless=0 if ends is None else _num_endless(records, ends),
     )
+
+
+def _opened(path: Path) -> tuple[dict[str, Any] | None, Iterator[NumberedLine]]:
+    """Return what a file's first line says, None where there is none, and all lines with it."""
+    lines = read_lines(path)
+    first = next(lines, None)
+    if first is None:
+        return None, lines
+    return first[1], chain((first,), lines)
 
 
 def _num_endless(records: list[Record], ends: WrittenEnds) -> int:

@@ -13,6 +13,8 @@ from protocol.files import writing
 from protocol.json_lines import line_of, read_json_lines
 
 MEND = "see that its folder exists and you may write there"
+NumberedLine = tuple[int, dict[str, Any]]
+"""A line's number, from 1, and its JSON object."""
 
 
 def write_lines(path: Path, lines: Iterable[bytes], *, force: bool = False) -> int:
@@ -46,8 +48,10 @@ def write_lines(path: Path, lines: Iterable[bytes], *, force: bool = False) -> i
     return count
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_lines(path: Path) -> Iterator[NumberedLine]:
     """Yield every line's number, from 1, and its JSON object. Blank lines are left out.
+
+    The file is opened once: what is a pipe gives its lines to nobody a second time.
 
     Raises:
         MissingError: There is no such file.

@@ -10,12 +10,13 @@ temperature 1, with log-probability 0.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from label_queue.exchange.line_file import read_lines
+from label_queue.exchange.line_file import NumberedLine
+from label_queue.exchange.model_fit import check_fit
 from label_queue.ledger.records import Record
 from protocol.chat import read_messages
 from protocol.distinct import is_comparison
@@ -31,6 +32,7 @@ from protocol.tokenizing import PolicyTokenizer
 LABELER = "import"
 COLUMNS = ("prompt", "chosen", "rejected", "margin")
 LARGEST_MARGIN = 1e6
+TOO_LONG = "leave the line out, or take a model of longer context"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,7 @@ class WrittenEnds:
 
 def read_preferences(
     path: Path,
+    lines: Iterable[NumberedLine],
     tokenizer: PolicyTokenizer,
     ends: WrittenEnds,
     *,
@@ -70,7 +73,8 @@ def read_preferences(
     """Return the records of a file of preferences, every line checked.
 
     Args:
-        path: JSON Lines, conversational or plain.
+        path: Names the file in errors.
+        lines: Its lines, conversational or plain.
         tokenizer: The policy's.
         ends: Where responses end in the run they are for.
         run_id: The run whose ledger they are for.
@@ -79,40 +83,19 @@ def read_preferences(
 
     Raises:
         InputError: Anything in it is wrong; line and field are named.
-        MissingError: There is no such file.
+        MissingError: There is no such file, said when its first line is asked for.
     """
     records: list[Record] = []
-    for number, line in read_lines(path):
+    for number, line in lines:
         made = _LineReader(line, line_of(path, number), tokenizer, ends).records(
             number, run_id=run_id, at_time=at_time
         )
         if model is not None:
-            _check_fit(made, model, line_of(path, number))
+            check_fit(made[0], model, line_of(path, number), TOO_LONG)
         records += made
     if not records:
         raise InputError(f"{path}: is empty; want one preference a line")
     return records
-
-
-def _check_fit(records: Sequence[Record], model: ModelFolder, where: str) -> None:
-    """Raise InputError where a prompt and response is longer than the context, or has strange ids.
-
-    Said here, with the line, and not by the first fit.
-    """
-    longest = model.context_length
-    sequences = [
-        query.prompt_token_ids + candidate.token_ids
-        for query in records
-        if isinstance(query, ComparisonQuery)
-        for candidate in query.candidates
-    ]
-    for sequence in sequences:
-        model.check_ids(sequence, where)
-        if longest is not None and len(sequence) > longest:
-            raise InputError(
-                f"{where}: prompt and response are {len(sequence)} tokens long and the context of "
-                f"{model.path} is {longest}: leave the line out, or take a model of longer context"
-            )
 
 
 class _LineReader:
@@ -129,7 +112,9 @@ class _LineReader:
         self._tokenizer = tokenizer
         self._ends = ends
 
-    def records(self, number: int, *, run_id: str, at_time: float) -> list[Record]:
+    def records(
+        self, number: int, *, run_id: str, at_time: float
+    ) -> tuple[ComparisonQuery, Assignment, Submitted]:
         """Return query, assignment and label."""
         prompt_text, prompt_messages = self._prompt()
         query_id = f"import-{number:08d}"
@@ -170,7 +155,7 @@ class _LineReader:
             page_version=LABELER,
             guideline_version="",
         )
-        return [query, assignment, self._event(assignment, at_time)]
+        return query, assignment, self._event(assignment, at_time)
 
     def _event(self, assignment: Assignment, at_time: float) -> Submitted:
         return Submitted(

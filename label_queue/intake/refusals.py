@@ -33,7 +33,7 @@ REFUSALS = {
     421: "Sent to an address that is not the run's",
     422: "A field is wrong; `field` names it",
     429: "Too fast; Retry-After says how long to wait",
-    503: "Nothing was stored; try again later",
+    503: "Not available now, and the message says whether anything was stored; try again later",
     507: "The disk of the run is full and nothing was stored; try again later",
 }
 PAGE_WORDS = {

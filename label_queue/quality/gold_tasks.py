@@ -22,6 +22,7 @@ from label_queue.config import LabelsConfig
 from protocol.chat import as_mappings, read_messages
 from protocol.distinct import first_alike
 from protocol.errors import InputError
+from protocol.files import refuse_stream
 from protocol.json_lines import line_of, read_json_lines
 from protocol.labels import Candidate, ComparisonQuery
 from protocol.messages import ChatMessage
@@ -71,10 +72,12 @@ def read_gold(path: Path, num_candidates: int) -> tuple[GoldTask, ...]:
     Raises:
         MissingError: There is no such file.
         ResourceError: It may not be read.
-        InputError: It is empty, or a line is not a gold task of `num_candidates` candidates; names
-            line and field.
+        InputError: It is empty, or a pipe, or a line is not a gold task of `num_candidates`
+            candidates; names line and field.
     """
-    lines = read_json_lines(path, "gold tasks", "see labels.quality.gold.path")
+    mend = "see labels.quality.gold.path"
+    refuse_stream(path, "gold tasks", mend)
+    lines = read_json_lines(path, "gold tasks", mend)
     tasks = tuple(_parse(line_of(path, number), said, num_candidates) for number, said in lines)
     if not tasks:
         raise InputError(f"{path}: no gold tasks; write one JSON object a line")

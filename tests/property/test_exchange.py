@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.prompts.text_tree import tree_over
-from label_queue.exchange.line_file import write_lines
+from label_queue.exchange.line_file import read_lines, write_lines
 from label_queue.exchange.record_lines import read_records, record_lines
 from label_queue.folds.dataset import build_dataset
 from label_queue.ledger.records import Ledger
@@ -101,7 +101,7 @@ def test_a_ledger_comes_back_as_it_was(ledger: MemoryLedger) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "out.jsonl"
         write_lines(path, record_lines(ledger))
-        run_id, records = read_records(path)
+        run_id, records = read_records(path, read_lines(path))
         copy = MemoryLedger()
         copy.write(records)
         assert run_id == "run-1"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConfigError, InputError, MissingError, ResourceError
-from protocol.files import read_text, reading, writing
+from protocol.files import read_text, reading, refuse_stream, writing
 from tests.support.odd_names import ODD_NAMES
 from tests.support.other_user import open_folder, other_user
 
@@ -34,6 +34,17 @@ def test_what_is_no_file_is_missing(tmp_path: Path) -> None:
 def test_what_is_no_path_is_said(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="is not a path"):
         read_text(tmp_path / name, "guide", MEND)
+
+
+def test_what_gives_its_content_once_is_no_file_to_read_twice(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("file", "none", "."):
+        refuse_stream(tmp_path / name, "guide", MEND)
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/null")):
+        with pytest.raises(InputError, match=f"^guide: {path} is a pipe or device, .* to a file"):
+            refuse_stream(path, "guide", MEND)
 
 
 def test_a_text_that_is_not_utf_8_is_named_with_its_byte(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from actors.prompts.articles import vocabulary
 from actors.prompts.book_prompts import BookPrompts
 from actors.prompts.books import book
 from actors.prompts.config import PromptsConfig
+from actors.prompts.jsonl import prompt_lines
 from actors.prompts.source import build_prompt_source
 from protocol.errors import ConfigError, InputError, MissingError
 from protocol.messages import Prompt
@@ -299,6 +301,12 @@ def test_a_file_that_is_not_there_or_empty_is_told(letters: Any, tmp_path: Path)
         build_prompt_source(file_config(tmp_path / "none.jsonl"), letters)
     with pytest.raises(InputError, match=r'empty: give one \{"prompt": text\} a line'):
         build_prompt_source(file_config(write_lines(tmp_path / "n.jsonl")), letters)
+
+
+def test_a_pipe_is_refused_since_a_run_reads_it_more_than_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"prompts\.path: .*pipe is a pipe .* write it to a file"):
+        prompt_lines(tmp_path / "pipe", "prompt file")
 
 
 def test_a_line_may_name_its_language_and_the_config_the_key(letters: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,9 @@ def test_a_file_that_is_not_there_or_has_no_pair_is_named_by_its_key(
         read_anchor_pairs(tmp_path / "none.jsonl", ResponseReader(reader, WHOLE, 64))
     with pytest.raises(InputError):
         read_anchor_pairs(write(tmp_path), ResponseReader(reader, WHOLE, 64))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"guards\.anchor_accuracy\.path: .*pipe is a pipe"):
+        read_anchor_pairs(tmp_path / "pipe", ResponseReader(reader, WHOLE, 64))
 
 
 def test_the_generator_s_pairs_are_ordered_far_apart_by_its_hidden_score(policy: Path) -> None:

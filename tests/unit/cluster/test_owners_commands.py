@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from label_queue.folds.shown import ShownPrompt
+from label_queue.oversight.gold_rows import Agreement
+from label_queue.oversight.overview import Vote
 from tests.support.overview import make_disagreement
 from tests.unit.cluster.test_commands import andon, refused
 
@@ -99,3 +102,21 @@ def test_gold_is_made_of_what_people_wrote(live_run: Any) -> None:
 def test_what_people_agree_on_is_listed(live_run: Any) -> None:
     lines = andon("gold", "agreed").output.splitlines()
     assert [line.split() for line in lines] == [["query", "choice", "labelers", "prompt"]]
+
+
+def test_more_of_it_than_one_page_is_listed(live_run: Any) -> None:
+    shown = make_disagreement()
+    live_run.queue.gold.agreements += [
+        Agreement(
+            query_id=f"q{number}",
+            prompt=ShownPrompt(text="the soup"),
+            candidates=shown.candidates,
+            choice="q0-a",
+            votes=(Vote(labeler_id="ann", choice="q0-a"), Vote(labeler_id="bob", choice="q0-a")),
+        )
+        for number in range(230)
+    ]
+    lines = andon("gold", "agreed").output.splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        [f"q{number}", "q0-a", "2", "the", "soup"] for number in range(230)
+    ]

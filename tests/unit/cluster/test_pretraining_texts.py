@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,14 @@ def test_a_file_that_is_not_there_is_named_with_its_key(policy: Path, tmp_path: 
     for source in ("text", "jsonl"):
         path = str(tmp_path / "none.txt")
         with pytest.raises(MissingError, match=r"pretraining\.path: .*none\.txt is not a file"):
+            read_pretraining(config(source=source, path=path), PolicyReading.of_folder(policy))
+
+
+def test_a_pipe_is_refused_since_it_is_read_twice(policy: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for source in ("text", "jsonl"):
+        path = str(tmp_path / "pipe")
+        with pytest.raises(InputError, match=r"pretraining\.path: .*pipe is a pipe"):
             read_pretraining(config(source=source, path=path), PolicyReading.of_folder(policy))
 
 

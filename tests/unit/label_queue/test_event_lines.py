@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from label_queue.exchange.line_file import write_lines
+from label_queue.exchange.line_file import read_lines, write_lines
 from label_queue.exchange.record_lines import read_records, record_lines
 from label_queue.ledger.event_lines import (
     CORD_EVENT,
@@ -359,7 +359,7 @@ def test_an_export_gives_every_type_back(ledger: SqlLedger, tmp_path: Path) -> N
         assert f'{{"type":"label_event","record":{line}}}\n' in text
     for line in CORD_LINES.values():
         assert f'{{"type":"cord_event","record":{line}}}\n' in text
-    run_id, records = read_records(path)
+    run_id, records = read_records(path, read_lines(path))
     assert run_id == "run-1"
     copy = MemoryLedger()
     copy.write(records)

@@ -11,7 +11,8 @@ import pytest
 from label_queue.exchange import imports
 from label_queue.exchange.export import export_run
 from label_queue.exchange.imports import Imported, import_file
-from label_queue.exchange.line_file import write_lines
+from label_queue.exchange.line_file import read_lines, write_lines
+from label_queue.exchange.record_lines import read_records
 from label_queue.folds.dataset import build_dataset
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
@@ -161,6 +162,37 @@ def test_fields_that_queries_no_longer_have_are_passed_over(tmp_path: Path) -> N
     copy = SqlLedger.open_to_read(tmp_path / "copy.sqlite")
     assert copy.queries() == [each for each in everything() if isinstance(each, ComparisonQuery)]
     copy.close()
+
+
+def test_a_field_that_says_nothing_may_be_written_all_the_same(tmp_path: Path) -> None:
+    """Whoever writes all fields of a record writes null where an export leaves them out."""
+    lines = ours(everything())
+    path = tmp_path / "whole.jsonl"
+    nothing = {
+        "label_event": {"actor": None, "replaces": None, "undoes": None},
+        "cord_event": {"to_version": None, "guard": None, "evidence": None, "pull_id": None},
+        "connector_offset": {"begun": [], "lines": []},
+    }
+    whole = [
+        lines[0],
+        *({**line, "record": nothing.get(line["type"], {}) | line["record"]} for line in lines[1:]),
+    ]
+    assert whole != lines
+    path.write_text("".join(json.dumps(line) + "\n" for line in whole))
+    _, records = read_records(path, read_lines(path))
+    assert ours(records) == lines
+
+
+@pytest.mark.parametrize(("field", "value"), [("actor", "ann"), ("colour", None)])
+def test_a_field_that_a_type_has_not_or_nobody_knows_is_refused(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    lines = ours(everything())
+    first(lines, "label_event")[field] = value
+    path = tmp_path / "odd.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(InputError, match=f"line 10: {field}: "):
+        read_records(path, read_lines(path))
 
 
 def test_an_import_makes_a_new_ledger_only(make_ledger: MakeLedger, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from label_queue.exchange.imports import import_file
-from label_queue.exchange.line_file import write_lines
+from label_queue.exchange.line_file import read_lines, write_lines
 from label_queue.exchange.record_lines import read_records, record_lines
 from label_queue.ledger.records import Record
 from protocol.errors import InputError, SchemaMismatch
@@ -39,7 +39,7 @@ def test_gold_that_is_not_there_is_named(tmp_path: Path, event: Record, problem:
     path = tmp_path / "out.jsonl"
     write_lines(path, record_lines(memory([*everything(), gold, event])))
     with pytest.raises(InputError, match=problem):
-        read_records(path)
+        read_records(path, read_lines(path))
 
 
 Edit = Callable[[list[dict[str, Any]]], object]
@@ -231,7 +231,7 @@ def test_an_export_of_a_newer_version_is_told_from_a_broken_one(tmp_path: Path) 
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     problem = r"newer\.jsonl, line 1: schema_version: is 2, this is 1; use the version of Andon"
     with pytest.raises(SchemaMismatch, match=problem):
-        read_records(path)
+        read_records(path, read_lines(path))
 
 
 @pytest.mark.parametrize(

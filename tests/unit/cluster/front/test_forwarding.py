@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cluster.front import forwarding
 from tests.support.fronted import fronted, make_run, served
 from tests.support.patience import PATIENCE_S
 
@@ -212,9 +213,42 @@ async def test_a_run_that_does_not_answer_is_told_as_such(
     answer = await client.get("/run-a/api/v1/run")
     assert (answer.status_code, answer.json()["error"]) == (503, "ResourceError")
     assert answer.json()["message"].startswith("run-a does not answer")
+    assert answer.json()["message"].endswith(": nothing was stored")
     assert int(answer.headers["retry-after"]) > 0
     page = await client.get("/run-a/")
     assert (page.status_code, page.headers["content-type"]) == (503, "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize("dies", [True, False])
+async def test_what_a_run_was_sent_and_did_not_answer_may_be_stored(
+    stack: AsyncExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    """A run that is killed between its disk and its answer, or is stuck there."""
+    monkeypatch.setitem(forwarding.TIMEOUTS, "read", PATIENCE_S if dies else 0.05)
+    stored: list[bytes] = []
+
+    async def store(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        stored.append(await reader.readexactly(4))
+        if not dies:
+            await reader.read()
+        writer.close()
+
+    run = await stack.enter_async_context(await asyncio.start_server(store, "127.0.0.1", 0))
+    port = run.sockets[0].getsockname()[1]
+    make_run(tmp_path, "run-a", url=f"http://127.0.0.1:{port}", pages_url=f"{AT}/run-a")
+    client = await stack.enter_async_context(fronted(tmp_path))
+    answer = await client.post("/run-a/api/v1/labels", content=b"mine")
+    page = await client.post("/run-a/leave", content=b"mine")
+    said = answer.json()
+    assert stored == [b"mine", b"mine"]
+    assert (answer.status_code, said["error"]) == (503, "ResourceError")
+    assert int(answer.headers["retry-after"]) > 0
+    for message in (said["message"], page.text.rstrip()):
+        assert message.startswith("run-a does not answer (")
+        assert message.endswith(
+            "): it is not known whether this was stored: send it again, a label counts once"
+        )
 
 
 async def test_an_answer_that_breaks_off_is_no_whole_one(
@@ -246,7 +280,11 @@ async def test_a_run_that_hangs_has_its_places_and_no_more(
     hanging = [asyncio.create_task(client.get("/run-a/")) for _ in range(3)]
     async with asyncio.timeout(PATIENCE_S):
         done, _ = await asyncio.wait(hanging, return_when=asyncio.FIRST_COMPLETED)
-        assert [task.result().status_code for task in done] == [503]
+        [refused] = [task.result() for task in done]
+        assert (refused.status_code, refused.text) == (
+            503,
+            "run-a has too many requests open: nothing was stored\n",
+        )
         assert (await client.get("/run-b/")).status_code == 200
         goes_on.set()
         statuses = [answer.status_code for answer in await asyncio.gather(*hanging)]
