@@ -59,6 +59,7 @@ MEND_FULL = (
     "the disk of the run is full: nothing was stored, and nothing that was is lost; the run's "
     "owner must free space on it, then send this again"
 )
+MAY_NOT_BE_STORED = "this may not have been stored: send it again, a label counts once"
 
 
 def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -116,8 +117,9 @@ async def _refuse_failed(request: Request, error: Exception) -> Response:
 
 
 async def _refuse_unstored(request: Request, error: Exception) -> Response:
+    # Where the connection to a ledger's server was lost, it may be stored all the same.
     await tell_of(request, error)
-    return _unavailable(request, ResourceError.__name__, "nothing was stored: try again")
+    return _unavailable(request, ResourceError.__name__, MAY_NOT_BE_STORED)
 
 
 async def _refuse_full(request: Request, error: Exception) -> Response:

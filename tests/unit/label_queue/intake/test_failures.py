@@ -91,6 +91,7 @@ async def test_labels_that_cannot_be_stored_are_told_too() -> None:
     client = TestClient(build_app(queue, IntakeConfig(), tell), HERE)
     answer = client.get("/api/v1/tasks/next", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 503
+    assert "may not have been stored: send it again" in answer.json()["message"]
     _, (failure,) = await told.take(0)
     assert failure.endswith("ResourceError: labels cannot be stored (disk is full)")
 
