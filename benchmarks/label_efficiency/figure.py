@@ -44,6 +44,9 @@ def draw(found: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], path:
                 label=name,
             )
         panel.set(xscale="log", xlabel="labels", ylabel="gold score at the target KL", title=task)
-    panels[0][-1].legend(fontsize=6)
+        asked = sorted({budget for curve in curves.values() for budget in curve if budget})
+        panel.set_xticks(asked, [f"{budget:,}" for budget in asked])
+        panel.minorticks_off()
+    figure.legend(*panels[0][-1].get_legend_handles_labels(), fontsize=7, loc="outside right upper")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
