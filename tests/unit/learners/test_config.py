@@ -42,3 +42,22 @@ def test_importing_the_config_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup_episodes", "rates"),
+    [
+        ("constant", 0, [1.0, 1.0, 1.0, 1.0, 1.0]),
+        ("constant", 32, [0.1, 0.55, 1.0, 1.0, 1.0]),
+        ("linear", 32, [0.1, 0.55 * 0.75, 0.5, 0.25, 0.0]),
+        ("linear", 128, [0.1, 0.2125 * 0.75, 0.325 * 0.5, 0.4375 * 0.25, 0.0]),
+    ],
+)
+def test_the_learning_rate_rises_from_a_tenth(
+    schedule: str, warmup_episodes: int, rates: list[float]
+) -> None:
+    ppo = PPOConfig.model_validate(
+        {"lr": 1.0, "lr_schedule": schedule, "warmup_episodes": warmup_episodes}
+    )
+    found = [ppo.lr_after(episodes, 64) for episodes in (0, 16, 32, 48, 64)]
+    assert found == pytest.approx(rates)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from learners.config import KLConfig, PPOConfig
+from learners.config import KLConfig
 from learners.ppo import PPOLearner
 from protocol.errors import ConfigError, NotFinite, VersionError
 from protocol.messages import ExperienceBatch, Score
@@ -78,25 +78,6 @@ def test_the_learning_rate_falls_to_nothing(learner: PPOLearner) -> None:
     report = learner.step(batch)
     assert report is not None
     assert report.metrics["policy/lr"] == pytest.approx(inputs.PPO.lr / 4)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "warmup_episodes", "rates"),
-    [
-        ("constant", 0, [1.0, 1.0, 1.0, 1.0, 1.0]),
-        ("constant", 32, [0.1, 0.55, 1.0, 1.0, 1.0]),
-        ("linear", 32, [0.1, 0.55 * 0.75, 0.5, 0.25, 0.0]),
-        ("linear", 128, [0.1, 0.2125 * 0.75, 0.325 * 0.5, 0.4375 * 0.25, 0.0]),
-    ],
-)
-def test_the_learning_rate_rises_from_a_tenth(
-    schedule: str, warmup_episodes: int, rates: list[float]
-) -> None:
-    ppo = PPOConfig.model_validate(
-        {"lr": 1.0, "lr_schedule": schedule, "warmup_episodes": warmup_episodes}
-    )
-    found = [ppo.lr_after(episodes, 64) for episodes in (0, 16, 32, 48, 64)]
-    assert found == pytest.approx(rates)
 
 
 def test_the_same_step_again_is_the_first_answer(learner: PPOLearner) -> None:
