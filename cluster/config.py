@@ -32,6 +32,7 @@ from learners.config import (
     RewardFitConfig,
 )
 from learners.text_config import BaseModelConfig, PretrainingConfig
+from protocol.errors import ConfigError
 from protocol.names import check_run_name
 from protocol.settings import Count, Seed, Settings
 from reward_service.config import LoRAConfig, RewardModelConfig, RewardServiceConfig
@@ -97,6 +98,18 @@ class RunConfig(Settings):
     recording: RecordingConfig = RecordingConfig()
     guards: GuardsConfig = GuardsConfig()
     """What stops the line by itself."""
+
+    def refuse_unread_keys(self) -> None:
+        """Raise ConfigError where a key is given that the source of its section does not read.
+
+        Asked as a run begins, and not of each config that is read: see the sections.
+        """
+        try:
+            self.prompts.refuse_unread_keys()
+            if self.pretraining is not None:
+                self.pretraining.refuse_unread_keys()
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
     def policy_at(self, folder: Path) -> PolicyConfig:
         """Return the policy's config with the folder in which ρ was found or made."""

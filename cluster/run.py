@@ -52,6 +52,7 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
         UserError: What was given cannot be run; nothing is left running.
     """
     prepare_environment(config.cluster.address)
+    config.refuse_unread_keys()
     config = with_absolute_paths(config)
     given, path = path, path or _fresh_path(config)
     run_id_of(path)  # before anything is made: not every path can be a run's

@@ -67,11 +67,16 @@ class SupervisedConfig(BlocksConfig):
 
 TEXT_READERS: dict[str, tuple[str, ...]] = {
     "path": ("text", "jsonl"),
-    **dict.fromkeys(("dataset", "subset", "split", "revision"), ("hub",)),
+    **dict.fromkeys(("dataset", "subset", "revision"), ("hub",)),
+}
+"""The sources of pretraining text that read a key; others have been refused from the first version
+on."""
+MORE_TEXT_READERS: dict[str, tuple[str, ...]] = {
+    "split": ("hub",),
     "field": ("jsonl", "hub"),
     "seed": ("reviews", "articles", "summaries", "books", "dialogues"),
 }
-"""The sources of pretraining text that read a key, where not all do."""
+"""The sources that read a key which others once ignored."""
 
 
 class PretrainingConfig(BlocksConfig):
@@ -113,6 +118,13 @@ class PretrainingConfig(BlocksConfig):
             raise ValueError('pretraining.dataset is empty: source "hub" needs a dataset id')
         refuse_unread("pretraining", self, self.source, TEXT_READERS)
         return self
+
+    def refuse_unread_keys(self) -> None:
+        """Refuse all keys that the source does not read; raise ValueError.
+
+        Asked as a run begins: the config of one that began before it was asked may have such keys.
+        """
+        refuse_unread("pretraining", self, self.source, MORE_TEXT_READERS)
 
 
 class BaseModelConfig(Settings):

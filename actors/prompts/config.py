@@ -25,13 +25,17 @@ OF_RECORDS = ("field", "language_field", "shuffle")
 """Keys that are about records somebody wrote."""
 READERS: dict[str, tuple[str, ...]] = {
     "path": ("jsonl", "books"),
-    **dict.fromkeys(("dataset", "subset", "split", "revision"), ("hub",)),
-    **dict.fromkeys(OF_RECORDS, (*FILES, "books")),
+    **dict.fromkeys(("dataset", "subset", "revision"), ("hub",)),
     **dict.fromkeys(("leave_out_long", "as_chat", "system"), FILES),
+}
+"""The sources that read a key; others have been refused from the first version on."""
+MORE_READERS: dict[str, tuple[str, ...]] = {
+    "split": ("hub",),
+    **dict.fromkeys(OF_RECORDS, (*FILES, "books")),
     "prompt_tokens": ("reviews",),
     "books": ("books",),
 }
-"""The sources that read a key, where not all do."""
+"""The sources that read a key which others once ignored."""
 
 
 class PromptsConfig(Settings):
@@ -98,6 +102,13 @@ class PromptsConfig(Settings):
         if self.source == "hub" and not self.dataset:
             raise ValueError('prompts.dataset is empty: source "hub" needs a dataset id')
         refuse_unread("prompts", self, self.source, READERS)
+        return self
+
+    def refuse_unread_keys(self) -> None:
+        """Refuse all keys that the source does not read; raise ValueError.
+
+        Asked as a run begins: the config of one that began before it was asked may have such keys.
+        """
+        refuse_unread("prompts", self, self.source, MORE_READERS)
         if self.is_generated:  # of books, those that no path is named of
             refuse_unread("prompts", self, self.source, dict.fromkeys(OF_RECORDS, FILES))
-        return self

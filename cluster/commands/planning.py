@@ -55,6 +55,7 @@ def plan(
     from cluster.starting.policy_source import model_shape
 
     run = load_config(config, overrides)
+    run.refuse_unread_keys()
     models = MetaModels(model_shape(run))
     machine = planned_machine(run, num_gpus=gpus, gpu_gib=gpu_gib, host_gib=host_gib)
 

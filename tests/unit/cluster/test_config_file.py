@@ -27,6 +27,7 @@ def test_every_shipped_config_is_valid_and_saved_as_it_was_read(path: Path, tmp_
     config = load_config(path, given)
     save_config(config, tmp_path / "config.toml")
     assert load_config(tmp_path / "config.toml") == config
+    config.refuse_unread_keys()
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")

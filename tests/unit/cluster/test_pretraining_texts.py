@@ -186,6 +186,22 @@ RUN: dict[str, Any] = {
             {"prompts": {"source": "jsonl", "path": "p.jsonl", "subset": "en"}},
             'prompts.subset is given, and source "jsonl" reads none',
         ),
+        ({"pretraining": {"source": "hub"}}, "pretraining.dataset is empty"),
+        (
+            {"policy": None, "base_model": {}, "pretraining": {"block_tokens": 65}},
+            r"block_tokens 65 is over base_model\.context_tokens 64",
+        ),
+    ],
+)
+def test_a_config_that_cannot_be_followed_is_refused(changes: dict[str, Any], said: str) -> None:
+    content = {key: each for key, each in {**RUN, **changes}.items() if each is not None}
+    with pytest.raises(ConfigError, match=said):
+        parse_config(content, "test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
         (
             {"pretraining": {"source": "text", "path": "t.txt", "field": "body"}},
             'pretraining.field is given, and source "text" reads none: .* = "jsonl" or "hub"',
@@ -222,17 +238,14 @@ RUN: dict[str, Any] = {
             {"prompts": {"source": "books", "shuffle": False}},
             'prompts.shuffle is given, and source "books" reads none: .* = "jsonl" or "hub"',
         ),
-        ({"pretraining": {"source": "hub"}}, "pretraining.dataset is empty"),
-        (
-            {"policy": None, "base_model": {}, "pretraining": {"block_tokens": 65}},
-            r"block_tokens 65 is over base_model\.context_tokens 64",
-        ),
     ],
 )
-def test_a_config_that_cannot_be_followed_is_refused(changes: dict[str, Any], said: str) -> None:
-    content = {key: each for key, each in {**RUN, **changes}.items() if each is not None}
+def test_a_key_that_a_source_does_not_read_is_refused_as_a_run_begins(
+    changes: dict[str, Any], said: str
+) -> None:
+    config = parse_config({**RUN, **changes}, "test")  # as of a run from before, for its report
     with pytest.raises(ConfigError, match=said):
-        parse_config(content, "test")
+        config.refuse_unread_keys()
 
 
 def test_by_default_there_is_no_text_and_nothing_is_added() -> None:
