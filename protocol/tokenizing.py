@@ -17,6 +17,7 @@ from protocol.control_tokens import ControlTexts, RenamedTokenizer, holds_a_name
 from protocol.ending import EndRule
 from protocol.errors import InputError
 from protocol.messages import ChatMessage
+from protocol.said import said_by
 from protocol.shown_text import Decoder, ShownText, spelled
 
 # A line feed is a token of its own in tokenizers that put a space before what comes first.
@@ -278,7 +279,7 @@ class PolicyTokenizer:
             return tuple(self._inner(text, add_special_tokens=add_special_tokens)["input_ids"])
         except Exception as error:
             raise InputError(
-                f"{where}: the policy's tokenizer cannot read it ({_one_line(error)}): change the "
+                f"{where}: the policy's tokenizer cannot read it ({said_by(error)}): change the "
                 "text, or mend the tokenizer"
             ) from error
 
@@ -304,7 +305,7 @@ class PolicyTokenizer:
         except Exception as error:
             raise InputError(
                 f"{where}: the model's chat template refuses these messages "
-                f"({_one_line(error)}): give turns that it takes, or another template"
+                f"({said_by(error)}): give turns that it takes, or another template"
             ) from error
 
     @cached_property
@@ -344,7 +345,3 @@ class PolicyTokenizer:
             control_ids=frozenset(self._control_texts)
             | ({unknown} if unknown is not None else set()),
         )
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -12,6 +12,7 @@ from actors.prompts.records import PromptReader
 from protocol.errors import InputError, MissingError, ResourceError
 from protocol.files import is_there
 from protocol.messages import Prompt
+from protocol.said import said_by
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _AT_COMMIT = re.compile(r"hf://datasets/[^@]+@([0-9a-f]{40})/")
@@ -119,7 +120,7 @@ def _loaded(config: DatasetChoice, section: str) -> Any:  # datasets.Dataset, wh
             raise _unreadable(config, section, error) from error
         raise MissingError(
             f"{config.dataset}: no split {config.split!r} in configuration "
-            f"{config.subset or 'default'!r} ({_in_a_line(error)}): check {section}.subset and "
+            f"{config.subset or 'default'!r} ({said_by(error)}): check {section}.subset and "
             f"{section}.split"
         ) from error
     except ConnectionError as error:
@@ -166,10 +167,6 @@ def _refuse_revision_of_folder(config: DatasetChoice, section: str) -> None:
 
 def _unreadable(config: DatasetChoice, section: str, error: Exception) -> InputError:
     return InputError(
-        f"{name_of(config)}: the datasets library cannot read it ({_in_a_line(error)}): choose "
+        f"{name_of(config)}: the datasets library cannot read it ({said_by(error)}): choose "
         f'another {section}.dataset, or give a file with {section}.source = "jsonl"'
     )
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

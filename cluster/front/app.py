@@ -19,7 +19,6 @@ from protocol.errors import BodyTooSlow, Misdirected, QueueClosed, ResourceError
 TEMPLATE = "runs.html"
 RETRY_AFTER_S = 2
 API = "/api/"
-NOT_STORED = "nothing was stored"
 NOT_KNOWN = "it is not known whether this was stored: send it again, a label counts once"
 
 _templates = Environment(
@@ -61,8 +60,7 @@ class Front:
             await nothing(scope, receive, send)
         elif place.face is None:
             error = QueueClosed if place.state == "finished" else ResourceError
-            message = f"{place.why_not}: {NOT_STORED}"
-            await _unavailable(place, message, error, scope)(scope, receive, send)
+            await _unavailable(place, place.why_not, error, scope)(scope, receive, send)
         else:
             await self._forward(place, place.face, scope, receive, send)
 
@@ -72,11 +70,10 @@ class Front:
         try:
             await self._forwarder.forward(face, scope, receive, send)
         except ResourceError as error:
-            message = f"{error}: {NOT_STORED}"
-            await _unavailable(place, message, ResourceError, scope)(scope, receive, send)
+            await _unavailable(place, str(error), ResourceError, scope)(scope, receive, send)
         except NoAnswer as error:
-            message = f"{error}: {NOT_KNOWN}"
-            await _unavailable(place, message, ResourceError, scope)(scope, receive, send)
+            unknown = _unavailable(place, str(error), ResourceError, scope, stored=NOT_KNOWN)
+            await unknown(scope, receive, send)
         except BodyTooSlow as error:
             answer = ErrorAnswer(error=BodyTooSlow.__name__, message=error.message)
             late = JSONResponse(
@@ -117,16 +114,24 @@ class Front:
         return True
 
 
-def _unavailable(place: Place, words: str, error: type[Exception], scope: Scope) -> Response:
+def _unavailable(
+    place: Place,
+    words: str,
+    error: type[Exception],
+    scope: Scope,
+    *,
+    stored: str = "nothing was stored",
+) -> Response:
     """Return a refusal: to programs in the form of the run's own, to people as plain text.
 
     Args:
         place: The run.
-        words: What is said of it, e.g. "is starting: nothing was stored".
+        words: What is said of it, e.g. "is starting".
         error: By its name a page knows whether the run may come back.
         scope: The request's.
+        stored: What became of what was sent.
     """
-    message = f"{place.name} {words}"
+    message = f"{place.name} {words}: {stored}"
     headers = {"Retry-After": str(RETRY_AFTER_S), "Cache-Control": "no-store"}
     if scope["path"].startswith(f"{place.path}{API}"):
         answer = ErrorAnswer(error=error.__name__, message=message)

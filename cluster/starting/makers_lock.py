@@ -42,7 +42,7 @@ async def only_maker_async(folder: Path) -> AsyncIterator[None]:
 
 def _lock_file(folder: Path) -> TextIOWrapper:
     path = folder.with_name(f".{folder.name}.lock")
-    with writing(path):
+    with writing(path, "start from a folder of yours"):
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("a")
 

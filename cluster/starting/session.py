@@ -34,6 +34,7 @@ from label_queue.intake.public_address import Site, address_of_run
 from label_queue.intake.wide_face import WideFace
 from protocol.errors import DeploymentFailed, ResourceError
 from protocol.logs import logger_of
+from protocol.said import said_by
 from reward_service.serve_patch import application_state, forget_serve
 
 DEPLOYMENT_POLL_S = 0.5
@@ -335,7 +336,7 @@ def _reap(started: list[psutil.Process]) -> None:
 
 def _not_started(error: Exception, address: str | None) -> ResourceError:
     """Return why Ray could not be started or joined, in a line with the mend."""
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = said_by(error, most=None)
     if address is not None:
         if isinstance(error, ConnectionError):
             return no_ray_cluster(address)

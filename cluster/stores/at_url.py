@@ -30,6 +30,7 @@ from cluster.stores.patient_files import PatientFiles
 from protocol.errors import AndonError, BundleCorrupt, ConfigError, MissingError, ResourceError
 from protocol.files import is_full
 from protocol.folders import in_version_order, matches, not_there
+from protocol.said import said_by
 
 INDEX_FILE = "index.json"
 HANDED_IN = "handed-in"
@@ -266,7 +267,7 @@ class FoldersAtUrl:
         except Exception as error:
             if done == "read" and isinstance(error, OSError) and is_full(error):
                 raise  # the disk of this node, to which it was downloaded
-            said = " ".join(str(error).split()) or type(error).__name__
+            said = said_by(error, most=None)
             raise ResourceError(
                 f"cluster.store {self._url} cannot be {done} ({said}): see that it is there and "
                 'that every node may use it, or set cluster.store = "object_store"'

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from label_queue.exchange.record_lines import record_lines
@@ -31,6 +32,8 @@ RUN = "run-1"
 PAIR, FOUR = make_query(0, versions=(1, 1), kind="pair"), make_query(1, prompt_node=NODE)
 RANKED = make_query(2, versions=(1, 1, 1), kind="ranking")
 SECRET = "0123456789abcdef" * 4
+Edit = Callable[[list[dict[str, Any]]], object]
+"""Changes the lines of an export."""
 
 
 def labelled(*events: LabelEvent) -> list[Record]:
@@ -92,3 +95,12 @@ def first(lines: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     """Return the record of the first line of a kind, to be changed in its place."""
     record: dict[str, Any] = next(line for line in lines if line["type"] == kind)["record"]
     return record
+
+
+def edited(folder: Path, edit: Edit) -> Path:
+    """Write the export of everything with something changed in it, and return where."""
+    lines = ours(everything())
+    edit(lines)
+    path = folder / "bad.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +15,16 @@ from label_queue.ledger.records import Record
 from protocol.errors import InputError, SchemaMismatch
 from protocol.labels import GoldMade, GoldRetired
 from tests.support.labels import make_gold_event, make_query
-from tests.unit.label_queue.exchanged import PAIR, RUN, everything, first, memory, ours
+from tests.unit.label_queue.exchanged import (
+    PAIR,
+    RUN,
+    Edit,
+    edited,
+    everything,
+    first,
+    memory,
+    ours,
+)
 
 MADE = make_gold_event(GoldMade, "gold")
 assert isinstance(MADE, GoldMade)
@@ -40,9 +47,6 @@ def test_gold_that_is_not_there_is_named(tmp_path: Path, event: Record, problem:
     write_lines(path, record_lines(memory([*everything(), gold, event])))
     with pytest.raises(InputError, match=problem):
         read_records(path, read_lines(path))
-
-
-Edit = Callable[[list[dict[str, Any]]], object]
 
 
 @pytest.mark.parametrize(
@@ -214,10 +218,7 @@ Edit = Callable[[list[dict[str, Any]]], object]
 def test_a_bad_file_is_named_by_line_and_field_and_nothing_is_written(
     tmp_path: Path, edit: Edit, problem: str
 ) -> None:
-    lines = ours(everything())
-    edit(lines)
-    path = tmp_path / "bad.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = edited(tmp_path, edit)
     with pytest.raises(InputError) as refused:
         import_file(path, tmp_path / "copy.sqlite", at_time=0.0)
     assert problem in str(refused.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,13 @@ from tests.support.labels import make_assignment, make_event, make_retraction
 from tests.unit.label_queue.exchanged import (
     FOUR,
     PAIR,
-    everything,
+    Edit,
+    edited,
     first,
     labelled,
     memory,
-    ours,
 )
 
-Edit = Callable[[list[dict[str, Any]]], object]
 TOOL = Source(system="label_studio", external_id="7")
 
 
@@ -93,10 +91,7 @@ def name_alike(lines: list[dict[str, Any]]) -> None:
 def test_a_label_that_would_be_lost_or_turned_is_named(
     tmp_path: Path, edit: Edit, problem: str
 ) -> None:
-    lines = ours(everything())
-    edit(lines)
-    path = tmp_path / "bad.jsonl"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = edited(tmp_path, edit)
     with pytest.raises(InputError) as refused:
         read_records(path, read_lines(path))
     assert problem in str(refused.value)
