@@ -24,8 +24,8 @@ SILENT_S = 300.0
 class RemoteSink:
     """Sends rows to a `MetricsShell` without waiting for them.
 
-    A row that the hub refused raises at one of the next writes, or at `close`: nothing is lost in
-    silence.
+    A row that the hub refused raises at its own write, where the answer is there by then, at a
+    later one, or at `close`: nothing is lost in silence.
 
     Args:
         hub: Its process.

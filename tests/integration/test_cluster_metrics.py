@@ -116,8 +116,8 @@ def test_a_row_that_is_refused_is_told_of_and_the_next_are_written(tmp_path: Pat
     hub = start(MetricsConfig(wandb="off"), str(tmp_path), "demo", {}, 0.0)
     ray.get(hub.send(MetricsShell.open))
     sink = RemoteSink(hub)
-    sink.write({"no/such": 1.0})
     with pytest.raises(ValueError, match="no/such"):
+        sink.write({"no/such": 1.0})  # raises here where the hub has answered by now
         sink.settle()
     sink.write({"policy/step": 4, "policy/loss": 0.5})
     sink.close()
