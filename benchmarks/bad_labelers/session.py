@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
-import uvicorn
 from pydantic import TypeAdapter
 
 from benchmarks.bad_labelers.labelers import FRIENDS, profiles
@@ -32,6 +30,7 @@ from benchmarks.bad_labelers.questions import (
 from label_queue.config import IntakeConfig, LabelsConfig, LeaseConfig, WarmConfig
 from label_queue.http_client import open_client
 from label_queue.intake.app import build_app
+from label_queue.intake.server import PAGES_PORT, FaceServer
 from label_queue.ledger.sql import SqlLedger
 from label_queue.oversight.overview import Overview
 from label_queue.quality_config import GoldConfig, QualityConfig
@@ -41,6 +40,7 @@ from label_queue.simulated.client import SimulatedLabeler
 from label_queue.simulated.config import LabelerProfile
 from label_queue.simulated.gold.reviews import ReviewsGold
 from protocol.fits import FitRequest, RewardVersion
+from protocol.http_server import end_process, listen
 from tests.support.labels import ManualClock
 from tests.support.messages import make_policy
 
@@ -161,16 +161,13 @@ async def _announce(
 @asynccontextmanager
 async def _serving(queue: LabelQueue, limits: IntakeConfig) -> AsyncIterator[str]:
     """Serve the labelling API on a free port of loopback; yield its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    settings = uvicorn.Config(build_app(queue, limits), log_level="warning", lifespan="off")
-    server = uvicorn.Server(settings)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    listener = listen("127.0.0.1", 0, PAGES_PORT)
+    server = FaceServer(build_app(queue, limits), listener, limits)
+    server.start(end_process)
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
-        await serving
-        listener.close()
+        await server.stop()
 
 
 async def _label(queue: LabelQueue, url: str, folder: Path, plan: Plan, clock: ManualClock) -> None:

@@ -169,11 +169,7 @@ class SimulatedLabeler:
             if before is not None:
                 await self._go_on(before)
             while not stop.is_set():
-                prepared = asyncio.create_task(self._prepare())
-                await asyncio.wait({prepared, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                if not prepared.done():
-                    await _cancel(prepared)
-                elif (answer := prepared.result()) is not None:
+                if (answer := await self._prepared_unless(stopped)) is not None:
                     await self._submit(answer)
         except RunOver as over:
             _log.info("labeler_done", why=str(over), **asdict(self.report))
@@ -195,6 +191,15 @@ class SimulatedLabeler:
             before.write(self._report_path)
         # What it drew before must not be drawn again: its mistakes would come in the same order.
         self._judgement = random.Random(f"{self._profile.seed} after {before.acknowledged}")
+
+    async def _prepared_unless(self, stopped: asyncio.Task[bool]) -> LabelSubmission | None:
+        """Return what `_prepare` does; None where the labeler is stopped before it is done."""
+        prepared = asyncio.create_task(self._prepare())
+        try:
+            await asyncio.wait({prepared, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            return prepared.result() if prepared.done() else None
+        finally:
+            await _cancel(prepared)
 
     async def _prepare(self) -> LabelSubmission | None:
         """Claim a task, spend the time it takes, and return the answer; None if there is none."""

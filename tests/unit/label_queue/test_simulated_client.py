@@ -266,6 +266,24 @@ async def test_told_to_stop_it_does_not_try_for_long(label: Labeling, waits: lis
     assert 5 <= sum(waits) < 11
 
 
+async def test_cancelled_it_leaves_no_request_on_its_way(label: Labeling) -> None:
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def never_answers(request: httpx.Request) -> httpx.Response:
+        asked.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            ended.set()
+
+    working = asyncio.create_task(label(never_answers))
+    await asyncio.wait_for(asked.wait(), 10)
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert ended.is_set()
+
+
 async def test_told_to_stop_it_leaves_an_idle_wait(label: Labeling) -> None:
     stop = asyncio.Event()
 
