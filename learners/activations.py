@@ -18,7 +18,7 @@ def keep_no_activations(module: nn.Module) -> None:
         ConfigError: One of an architecture that the library cannot do this for.
     """
     for part in module.modules():
-        if not isinstance(part, PreTrainedModel):
+        if not isinstance(part, PreTrainedModel) or not _is_trained(part):
             continue
         if not part.supports_gradient_checkpointing:
             raise ConfigError(
@@ -29,3 +29,8 @@ def keep_no_activations(module: nn.Module) -> None:
             {"use_reentrant": False, "preserve_rng_state": False}  # nothing in it draws
         )
     module.train()
+
+
+def _is_trained(part: nn.Module) -> bool:
+    """Return whether any of it is: of what is not, a pass keeps nothing anyway."""
+    return any(parameter.requires_grad for parameter in part.parameters())

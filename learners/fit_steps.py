@@ -5,13 +5,14 @@ Shapes: B comparisons, M heads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from learners.comparisons import (
+    ComparisonBatch,
     bootstrap_counts,
     candidate_sequences,
     collate_comparisons,
@@ -22,6 +23,7 @@ from learners.config import RewardFitConfig
 from learners.engine import Engine
 from learners.mark_losses import NUM_SUMS, MarkedTokens, MarkLosses
 from learners.passes import ANY_NUMBER, cut_into_passes
+from learners.reward_reading import RewardReading
 from protocol.fits import Comparison, FitRequest
 from reward_service.batching import check_sequences
 from reward_service.buckets import BatchLimits
@@ -36,6 +38,7 @@ class FitSteps:
         request: What it learns.
         config: Rates, batches, seed.
         limits: Of one forward pass on one rank, in responses and their tokens.
+        reading: Knows what a trunk says that nobody trains.
         marked: Reads which tokens are marked, where the model has a mark head.
 
     Raises InputError for a sequence that the model cannot take, or a mark outside its response.
@@ -48,12 +51,14 @@ class FitSteps:
         request: FitRequest,
         config: RewardFitConfig,
         limits: BatchLimits,
+        reading: RewardReading,
         marked: MarkedTokens | None = None,
     ) -> None:
         check_sequences(engine.module, candidate_sequences(request.comparisons))
         self._engine = engine
         self._gain = gain
         self._config = config
+        self._reading = reading
         self._comparisons = request.comparisons
         self._reliability = dict(request.labeler_weights) if config.noise_aware else {}
         self._is_refit = request.kind == "refit"
@@ -157,7 +162,7 @@ class FitSteps:
         """
         chosen = [self._comparisons[index] for index in indices.tolist()]
         batch = collate_comparisons(chosen, self._reliability).to(self._engine.device)
-        raw, values = self._forward(batch.input_ids, batch.attention_mask)
+        raw, values = self._forward(chosen, batch)
         scores = batch.spread((raw * self._gain.to(raw)).float())
         weights = present.to(scores.device)
         losses = comparison_losses(scores, batch) * weights[:, None]
@@ -172,11 +177,15 @@ class FitSteps:
             learned, sums = learned + lost.sum(), torch.cat([sums, counted])
         return learned / num_present.to(losses), sums
 
-    def _forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _forward(
+        self, chosen: Sequence[Comparison], batch: ComparisonBatch
+    ) -> tuple[Tensor, Tensor | None]:
         """Return raw scores, [N, M], and mark values, [N, L], where the model has them."""
+        ids, mask = batch.input_ids, batch.attention_mask
         if self._marks is None:
-            return self._engine(input_ids, attention_mask), None
-        raw, values = self._engine(input_ids, attention_mask, with_marks=True)
+            features = self._reading.features(self._engine.module, chosen)
+            return self._engine(ids, mask, features=features), None
+        raw, values = self._engine(ids, mask, with_marks=True)
         return raw, values
 
 

@@ -21,9 +21,9 @@ from reward_service.reward_model import RewardModel
 class FreshModels:
     """Makes the same model again and again.
 
-    With adapters all of them have ρ's own weights in common, which are loaded once: the live model
-    and a refit beside it take the memory of one. Not under ZeRO-3, where each is taken apart as it
-    is loaded.
+    Where ρ's own weights stay as they are all of them have these in common, which are loaded once:
+    the live model and a refit beside it take the memory of one. Not under ZeRO-3, where each is
+    taken apart as it is loaded.
 
     Args:
         policy_path: ρ, a Hugging Face folder.
@@ -46,7 +46,7 @@ class FreshModels:
         self._config = config
         self._seed = seed
         self._parting = Parting(engine)
-        self._shares = config.lora is not None and not self._parting.is_on
+        self._shares = config.has_base and not self._parting.is_on
         self._shared: PreTrainedModel | None = None
 
     def draw(self, *, is_checked: bool = False) -> RewardModel:
@@ -60,7 +60,7 @@ class FreshModels:
         backbone = self._shared
         if backbone is None:
             with self._parting.loading():
-                backbone = load_backbone(self._policy_path)
+                backbone = load_backbone(self._policy_path, self._config.layers)
             if is_checked:
                 with self._parting.running(backbone):
                     check_forward(backbone, self._policy_path)
@@ -79,6 +79,6 @@ class FreshModels:
         with torch.device("meta"):
             model = RewardModel.from_config(trained.backbone.config, self._config)
         model.gain, model.bias = trained.gain.float().cpu(), trained.bias.float().cpu()
-        if self._config.lora is not None:
+        if self._config.has_base:
             model.base = base_weights(self._policy_path, self._named)
         return model

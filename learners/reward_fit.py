@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from learners.agreed_versions import AgreedVersions, Learned
-from learners.comparisons import candidate_sequences
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.engine import Engine
 from learners.fit_steps import FitSteps
@@ -23,21 +22,15 @@ from learners.fresh_models import FreshModels
 from learners.judging import Judgement, foretold, judge
 from learners.mark_losses import MarkedTokens
 from learners.passes import pass_limits
+from learners.reward_reading import RewardReading
 from learners.reward_state import digest_of
 from protocol.errors import InputError, NotFinite, ResourceError, VersionError
 from protocol.fault_points import reach
 from protocol.fits import Comparison, FitKind, FitRequest, RewardVersion
 from protocol.folders import FoldersHere
 from protocol.ports import FolderStore
-from reward_service.adapters import base_parameters
-from reward_service.batching import check_sequences, raw_scores
-from reward_service.buckets import BatchLimits
 from reward_service.config import RewardModelConfig
-from reward_service.normalisation import normalise
 from reward_service.reward_model import RewardModel
-
-_LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
-"""Limits of a forward pass without gradients."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,12 +100,14 @@ class RewardTrainer:
         store = FoldersHere() if store is None else store
         self._config = fit
         self._deepspeed = deepspeed
-        self._reference_sequences = reference_sequences
         self._clock = clock
         self._engine: Engine | None = None
         self._refit: _Refit | None = None
         own_path = store.fetch(policy_path)
         self._marked = None if model.marks is None else MarkedTokens(own_path, model.marks)
+        self._reading = RewardReading(
+            model, reference_sequences, is_parted=deepspeed.zero_stage == 3
+        )
         self._models = FreshModels(own_path, model, fit.seed, deepspeed, policy_path)
         self._versions = AgreedVersions(
             root, deepspeed, self._models, store, keeps_state=keeps_state
@@ -202,9 +197,7 @@ class RewardTrainer:
             InputError: A sequence the model cannot take.
             VersionError: There is no live model: fit first.
         """
-        module = self._live().module
-        check_sequences(module, candidate_sequences(comparisons))
-        raw = raw_scores(module, candidate_sequences(comparisons), _LIMITS).float().cpu()
+        raw = self._reading.raw(self._live().module, comparisons)
         return judge(raw * self._training_gain.cpu(), comparisons)
 
     def number_from(self, version: int) -> None:
@@ -274,7 +267,7 @@ class RewardTrainer:
             return self._refit
         self._drop_refit()
         engine = self._engine_of(self._models.draw(is_checked=self._version == 0))
-        normalise(engine.module, self._reference_sequences, _LIMITS)
+        self._reading.normalise(engine.module)
         # The likelihood of the labels is learned at this scale; normalising afterwards rescales
         # what is served, but a warm update must go on where the likelihood was.
         gain = engine.module.gain.clone()
@@ -294,7 +287,7 @@ class RewardTrainer:
 
     def _steps(self, engine: Engine, gain: Tensor, request: FitRequest) -> FitSteps:
         limits = pass_limits(self._deepspeed)
-        return FitSteps(engine, gain, request, self._config, limits, self._marked)
+        return FitSteps(engine, gain, request, self._config, limits, self._reading, self._marked)
 
     def _keep(self, kind: FitKind) -> _Kept:
         """Keep what a fit may spoil. A warm update moves the live model; a refit makes another."""
@@ -315,7 +308,7 @@ class RewardTrainer:
         if kept.engine is not None and kept.state is not None:
             kept.engine.discard_gradients()
             kept.engine.restore(kept.state)
-            normalise(kept.engine.module, self._reference_sequences, _LIMITS)
+            self._reading.normalise(kept.engine.module)
 
     def _leave_withdrawn(self) -> None:
         """Go back to the version before, where replicas would not take the one that is live.
@@ -337,7 +330,7 @@ class RewardTrainer:
         manifest, share, announcement = self._versions.read(engine, bundle)
         self._engine = engine
         engine.restore(share.engine)
-        normalise(engine.module, self._reference_sequences, _LIMITS)
+        self._reading.normalise(engine.module)
         self._training_gain = share.gain.to(engine.module.gain)
         self._reference_scores = share.reference_scores
         self._learned = set(manifest.learned)
@@ -346,7 +339,7 @@ class RewardTrainer:
         self._last = (manifest.request_sha256, announcement if engine.rank == 0 else None)
 
     def _engine_of(self, model: RewardModel) -> Engine:
-        return Engine(model, self._deepspeed, base_parameters(model))
+        return Engine(model, self._deepspeed, model.base_parameters())
 
     def _live(self) -> Engine:
         if self._engine is None:
@@ -361,14 +354,13 @@ class RewardTrainer:
         unlearned = [each for each in comparisons if each.query_id not in self._learned]
         if self._engine is None or not unlearned:
             return {}
-        raw = raw_scores(self._engine.module, candidate_sequences(unlearned), _LIMITS)
-        # Counting is done on the CPU, where the labels are.
-        return foretold(raw.cpu() * self._training_gain.cpu(), unlearned)
+        raw = self._reading.raw(self._engine.module, unlearned)
+        return foretold(raw * self._training_gain.cpu(), unlearned)
 
     def _normalise(self) -> dict[str, float]:
         """Set gain and bias anew; return how the scores of ρ's samples go with the last version."""
         model = self._live().module
-        raw = normalise(model, self._reference_sequences, _LIMITS)
+        raw = self._reading.normalise(model)
         scores = model.combined(model.normalised(raw)).detach().float().cpu()
         previous, self._reference_scores = self._reference_scores, scores
         if previous is None or not bool(torch.stack([previous, scores]).std(dim=1).all()):

@@ -1,4 +1,4 @@
-"""The model that a reward version's adapters belong to: where it is, and proof that it is it."""
+"""The model whose weights a reward version leaves out: where it is, and proof that it is it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BaseWeights(Closed):
 
 
 def base_weights(folder: Path, named: Path | None = None) -> BaseWeights:
-    """Return what a bundle says of the model it adapts. Reads all its weights, once a process.
+    """Return what a bundle says of the model it is based on. Reads all its weights, once a process.
 
     Args:
         folder: Where they lie on this node.
@@ -44,20 +44,20 @@ def base_weights(folder: Path, named: Path | None = None) -> BaseWeights:
 
 
 def base_folder(base: BaseWeights, bundle: Path) -> Path:
-    """Return the folder of the model that a bundle adapts, as it names it.
+    """Return the folder of the model that a bundle is based on, as it names it.
 
     Raises MissingError where it is not there, ResourceError where it may not be looked into.
     """
     folder = Path(base.path)
     if not is_folder(folder, str(bundle), MEND):
         raise MissingError(
-            f"{bundle} holds adapters of the model in {folder}, which is not there: {MEND}"
+            f"{bundle} is based on the model in {folder}, which is not there: {MEND}"
         )
     return folder
 
 
 def proved_base(base: BaseWeights, bundle: Path, store: FolderStore) -> Path:
-    """Return the folder of the model that a bundle adapts, once it is known to be the one.
+    """Return the folder of the model that a bundle is based on, once it is known to be the one.
 
     Args:
         base: As the bundle names it.
@@ -76,7 +76,7 @@ def proved_base(base: BaseWeights, bundle: Path, store: FolderStore) -> Path:
     found = base_weights(folder).sha256
     if found != base.sha256:
         raise BundleCorrupt(
-            f"{bundle} holds adapters of a model with sha256 {base.sha256}, {folder} has {found}"
+            f"{bundle} is based on a model with sha256 {base.sha256}, {folder} has {found}"
         )
     return folder
 

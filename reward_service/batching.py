@@ -69,6 +69,27 @@ def raw_scores(
 
 
 @torch.no_grad()
+def features_of(
+    model: RewardModel, sequences: Sequence[Sequence[int]], limits: BatchLimits
+) -> Tensor:
+    """Return what the heads see of sequences, [B, F], on the model's device, in their order.
+
+    The same sequences, given together, have the same features bit for bit.
+
+    Raises:
+        InputError: As `check_sequences`.
+    """
+    check_sequences(model, sequences)
+    device = model.gain.device
+    read: dict[int, Tensor] = {}
+    for batch in buckets([len(sequence) for sequence in sequences], limits):
+        input_ids, attention_mask = pad_right([sequences[index] for index in batch])
+        _, features = model.read(input_ids.to(device), attention_mask.to(device))
+        read |= dict(zip(batch, features, strict=True))
+    return torch.stack([read[index] for index in range(len(sequences))])
+
+
+@torch.no_grad()
 def raw_scores_and_marks(
     model: RewardModel, sequences: Sequence[Sequence[int]], limits: BatchLimits
 ) -> tuple[Tensor, list[Tensor] | None]:

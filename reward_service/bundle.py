@@ -4,8 +4,8 @@
     manifest.json       the announcement (RewardVersion, with the weights' sha256) and the heads
     config.json         the backbone's Hugging Face config
 
-Of a model with adapters the weights of ρ are left out: the manifest names the folder that holds
-them, with their digest.
+Of a model with adapters, or whose trunk nobody trains, the weights of ρ are left out: the manifest
+names the folder that holds them, with their digest.
 
 A folder appears whole or not at all, and nothing in it is a pickle.
 """
@@ -29,20 +29,18 @@ from protocol.fits import RewardVersion
 from protocol.folders import FoldersHere, discarded_on_failure, files_in
 from protocol.model_errors import as_model_error
 from protocol.ports import FolderStore
-from reward_service.adapters import add_adapters, base_parameters, sharing
+from reward_service.adapters import add_adapters, sharing
 from reward_service.base_weights import BaseWeights, proved_base
-from reward_service.bundle_manifest import ADAPTERS, MANIFEST_FILE, WHOLE, Manifest, read_manifest
+from reward_service.bundle_manifest import BASED, MANIFEST_FILE, WHOLE, Manifest, read_manifest
 from reward_service.config import RewardModelConfig
 from reward_service.lazy_tensors import LazyTensors, outline, outlines_of
 from reward_service.pretrained import load_backbone, quiet_library
 from reward_service.retention import bundle_path
-from reward_service.reward_model import SECTION, RewardModel
+from reward_service.reward_model import BACKBONE, SECTION, RewardModel
 from reward_service.tensor_files import write_tensors
 from reward_service.weightless import without_weights
 
 WEIGHTS_FILE = "model.safetensors"
-BACKBONE = "backbone."
-"""Beginning of the names of the backbone's tensors."""
 Giving = Callable[[], AbstractContextManager[object]]
 MEND_DISK = "see to the disk of the run's reward folder"
 
@@ -70,8 +68,8 @@ def write_bundle(
 
     Args:
         root: The run's `reward` folder, absolute, as the run's own node names it; made if missing.
-        model: On any device; unchanged. Of one with adapters, those of its base need not be there;
-            where `tensors` are given, none of its weights.
+        model: On any device; unchanged. Weights of its base need not be there; where `tensors` are
+            given, none of its weights.
         announcement: The version to announce; its `path` and `sha256` are ignored.
         store: How this process reaches the folder; by default it is on the run's own node.
         tensors: Its whole tensors by state-dict name, asked for once, in order; None: its own.
@@ -114,9 +112,9 @@ def load_bundle(
 
     Args:
         folder: Of the bundle, on this node.
-        beside: A version in memory: where both adapt the same model, that model's weights are not
-            loaded again, but shared.
-        store: Where the model that it adapts is looked for; by default on this node.
+        beside: A version in memory: where both have the same base, its weights are not loaded
+            again, but shared.
+        store: Where its base is looked for; by default on this node.
         giving: What goes on while the backbone is given its weights, one after the other, each in
             memory of its own.
 
@@ -125,7 +123,7 @@ def load_bundle(
         weights are that it shares, in their type.
 
     Raises:
-        MissingError: There is no bundle here, or the model it adapts is not where it says.
+        MissingError: There is no bundle here, or its base is not where it says.
         BundleCorrupt: A file is missing or unreadable, or the weights are not those announced.
     """
     manifest = read_manifest(folder)
@@ -151,16 +149,17 @@ def _blank(
 ) -> RewardModel:
     """Return a model that lacks a bundle's own tensors, or has others in their place."""
     config, base = manifest.reward_model, manifest.base
-    if base is None or config.lora is None:
+    if base is None:
         backbone = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         with without_weights():
             return RewardModel.from_config(backbone, config)
     if beside is not None and _is_alike(beside.model, config, base):
-        return sharing(beside.model, base_parameters(beside.model).values())
+        return sharing(beside.model, beside.model.base_parameters().values())
     with giving():
-        reference = load_backbone(proved_base(base, folder, store))
+        reference = load_backbone(proved_base(base, folder, store), config.layers)
     with without_weights():
-        add_adapters(reference, config.lora, 0, SECTION)
+        if config.lora is not None:
+            add_adapters(reference, config.lora, 0, SECTION)
         model = RewardModel(reference, config)
     model.base = base
     return model
@@ -221,7 +220,7 @@ def _write_files(
     model.backbone.config.save_pretrained(draft)
     written = replace(announcement, sha256=digest)
     manifest = Manifest(
-        format=WHOLE if model.base is None else ADAPTERS,
+        format=WHOLE if model.base is None else BASED,
         announcement=written,
         reward_model=model.config,
         gain=tuple(model.gain.tolist()),

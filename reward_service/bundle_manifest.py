@@ -18,16 +18,20 @@ from reward_service.config import RewardModelConfig
 from reward_service.manifests import parse_manifest
 
 MANIFEST_FILE = "manifest.json"
-WHOLE, ADAPTERS = 1, 2
+WHOLE, BASED = 1, 2
 """Formats of a bundle."""
+_LATER_KEYS = ("lora", "marks", "layers", "frozen_trunk")
+"""Keys of a reward model that bundles are not told of where they are not used, so that a reader
+from before there were any reads them."""
 
 
 class Manifest(Closed):
     """What `manifest.json` holds."""
 
-    format: Annotated[Stored, AfterValidator(only(ADAPTERS, oldest=WHOLE))] = WHOLE
+    format: Annotated[Stored, AfterValidator(only(BASED, oldest=WHOLE))] = WHOLE
     """Version of the format; raised when an older reader could misread the folder. 1: all weights
-    are in the bundle; 2: adapters, heads, gain and bias are, and `base` names the rest."""
+    are in the bundle; 2: adapters if it has any, heads, gain and bias are, and `base` names the
+    rest."""
     announcement: RewardVersion
     """The version as announced; its path is where the bundle was written, not where it may lie
     now."""
@@ -37,7 +41,7 @@ class Manifest(Closed):
     bias: tuple[float, ...]
     """[M], each head's bias; a copy for people, the weights file counts."""
     base: BaseWeights | None = None
-    """The model that the adapters of format 2 belong to."""
+    """The model whose weights format 2 leaves out."""
 
     @model_validator(mode="after")
     def _counts_can_be_counted(self) -> Manifest:
@@ -48,16 +52,17 @@ class Manifest(Closed):
         return self
 
     @model_validator(mode="after")
-    def _adapters_have_their_model(self) -> Manifest:
-        is_adapted = self.reward_model.lora is not None
-        if (self.format == ADAPTERS, self.base is not None) != (is_adapted, is_adapted):
-            raise ValueError("format 2, reward_model.lora and base belong together")
+    def _base_is_named(self) -> Manifest:
+        has_base = self.reward_model.has_base
+        if (self.format == BASED, self.base is not None) != (has_base, has_base):
+            raise ValueError(
+                "format 2 and base belong together, with reward_model.lora or frozen_trunk"
+            )
         return self
 
     def to_json(self) -> str:
         """Return the file's content, without what a bundle says that has no use for it."""
-        unused = {"lora"} if self.base is None else set()
-        unused |= {"marks"} if self.reward_model.marks is None else set()
+        unused = {key for key in _LATER_KEYS if not getattr(self.reward_model, key)}
         left_out: dict[str, Any] = {"reward_model": unused} if unused else {}
         left_out |= {"base": True} if self.base is None else {}
         return self.model_dump_json(indent=2, exclude=left_out) + "\n"

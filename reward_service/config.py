@@ -116,6 +116,15 @@ class RewardModelConfig(Settings):
     weights are trained."""
     marks: MarksConfig | None = None
     """A head that learns marks, which `ppo.mark_coefficient` pays; None: none does."""
+    layers: int | None = Field(default=None, ge=1, le=10_000)
+    """How many of ρ's layers it has, from the first on; None: all. What a text is about is often
+    plainest half-way up, and half the layers cost half the time. [own, measured in
+    docs/real_text.md]"""
+    frozen_trunk: bool = False
+    """Whether ρ's own weights stay as they are and the heads alone are fitted, at rates a hundred
+    times as high. What the trunk says of a compared text is then computed once, and a version holds
+    the heads alone. Worth it where ρ is large and labels are few. [own, measured in
+    docs/real_text.md]"""
 
     @model_validator(mode="after")
     def _rule_has_its_texts(self) -> RewardModelConfig:
@@ -127,6 +136,20 @@ class RewardModelConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _adapters_are_trained(self) -> RewardModelConfig:
+        if self.frozen_trunk and self.lora is not None:
+            raise ValueError(
+                "frozen_trunk = true leaves nothing for [reward_model.lora] to train: "
+                "leave one of the two out"
+            )
+        return self
+
+    @property
+    def has_base(self) -> bool:
+        """Whether ρ's own weights stay as they are, beside adapters or under heads alone."""
+        return self.lora is not None or self.frozen_trunk
+
+    @model_validator(mode="after")
     def _doubts_are_several(self) -> RewardModelConfig:
         if self.heads == "epistemic" and self.num_heads < 2:
             raise ValueError("heads = 'epistemic' needs num_heads of at least 2, e.g. 20")
@@ -134,8 +157,9 @@ class RewardModelConfig(Settings):
 
     @property
     def is_linear_in_last_state(self) -> bool:
-        """Whether a text's score is linear in the state on its last token, as a value is."""
-        return self.heads == "linear" and self.pooling == "last" and not self.embeddings
+        """Whether a text's score is linear in ρ's state on its last token, as a value is."""
+        is_last_state = self.pooling == "last" and not self.embeddings and self.layers is None
+        return self.heads == "linear" and is_last_state
 
     @model_validator(mode="after")
     def _variance_needs_heads(self) -> RewardModelConfig:

@@ -63,5 +63,13 @@ def normalise(
         NotFinite: As `gain_and_bias`.
     """
     raw = raw_scores(model, sequences, limits)
-    model.set_normalisation(*gain_and_bias(raw, model.config.normalisation))
+    set_normalisation(model, raw)
     return raw
+
+
+def set_normalisation(model: RewardModel, raw: Tensor) -> None:
+    """Set a model's gain and bias from its raw scores, [N, M], of sequences as `normalise` takes.
+
+    Raises as `gain_and_bias` does.
+    """
+    model.set_normalisation(*gain_and_bias(raw, model.config.normalisation))

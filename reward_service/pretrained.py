@@ -6,6 +6,7 @@ another shape is an error, where the library would go on with random numbers.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 import transformers.utils.logging as library_log
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from protocol.errors import InputError
+from protocol.errors import ConfigError, InputError
 from protocol.logs import logger_of
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
@@ -39,13 +40,36 @@ def load_causal_model(folder: Path) -> Any:
     return _load(AutoModelForCausalLM, folder)
 
 
-def load_backbone(folder: Path) -> Any:
+def load_backbone(folder: Path, layers: int | None = None) -> Any:
     """Return a causal language model without its head, in float32 on CPU, without dropout.
 
-    Raises as `load_causal_model` does.
+    Args:
+        folder: Of the model.
+        layers: How many of its layers are wanted, from the first on; None: all.
+
+    Raises as `load_causal_model` does, and ConfigError where it has fewer layers.
     """
     inspect_model(folder)
-    return _load(AutoModel, folder)
+    return _load(AutoModel, folder, layers)
+
+
+def first_layers(config: Any, layers: int | None) -> Any:
+    """Return the config of a model's first layers; of all where `layers` is None.
+
+    Raises ConfigError where it has fewer.
+    """
+    if layers is None:
+        return config
+    if layers > config.num_hidden_layers:
+        raise ConfigError(
+            f"reward_model.layers is {layers}, and the model has {config.num_hidden_layers}: "
+            "take fewer, or leave the key out for all"
+        )
+    config = copy.deepcopy(config)
+    config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None) is not None:
+        config.layer_types = config.layer_types[:layers]
+    return config
 
 
 def check_loads(folder: Path) -> None:
@@ -102,10 +126,11 @@ def quiet_library() -> Iterator[None]:
             library_log.enable_progress_bar()
 
 
-def _load(kind: Any, folder: Path, **options: object) -> Any:
+def _load(kind: Any, folder: Path, layers: int | None = None, **options: object) -> Any:
     what = "transformers cannot load it as a causal language model"
     with as_model_error(folder, what), quiet_library():
-        config = without_dropout(AutoConfig.from_pretrained(str(folder), **_NO_CODE))
+        whole = without_dropout(AutoConfig.from_pretrained(str(folder), **_NO_CODE))
+        config = first_layers(whole, layers)
         model, loading = kind.from_pretrained(
             str(folder),
             config=config,

@@ -19,11 +19,13 @@ from reward_service.config import RewardModelConfig
 from reward_service.forward import hidden_states
 from reward_service.fused import with_fused_activations
 from reward_service.heads import EpistemicHeads, LinearHeads
-from reward_service.pretrained import load_backbone, without_dropout
+from reward_service.pretrained import first_layers, load_backbone, without_dropout
 
 LARGEST_DRAW = 2**62
 """Seeds of adapters are drawn below it."""
 SECTION = "reward_model.lora"
+BACKBONE = "backbone."
+"""Beginning of the names of the backbone's tensors."""
 
 
 class RewardModel(nn.Module):
@@ -33,8 +35,8 @@ class RewardModel(nn.Module):
     `heads.weight` [M, F] and `heads.bias` [M]) and the buffers `gain` [M] and `bias` [M] of the
     normalisation. With `config.marks` there are `mark_head.weight` [1, D] and `mark_head.bias` [1],
     which begin at 0: no token is worth anything before a mark was learned. With `config.lora` the
-    backbone has adapters, its own weights are those of `base`, and `own_state` is the rest of the
-    state dict.
+    backbone has adapters, and with `config.frozen_trunk` nobody trains it: its own weights are
+    those of `base` then, and `own_state` is the rest of the state dict.
     There is no dropout anywhere, in training mode either (Ziegler et al. 2019, released code).
     """
 
@@ -45,7 +47,9 @@ class RewardModel(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = backbone
-        self.heads = _heads(_num_features(backbone, config), config)
+        self.num_features = _num_features(backbone, config)
+        """F."""
+        self.heads = _heads(self.num_features, config)
         self.mark_head: nn.Linear | None = None
         if config.marks is not None:
             self.mark_head = nn.Linear(backbone.config.hidden_size, 1)
@@ -59,7 +63,9 @@ class RewardModel(nn.Module):
         self.vocabulary_size = int(backbone.config.vocab_size)
         """Token ids are below this."""
         self.base: BaseWeights | None = None
-        """The model that its adapters belong to; None where it has none."""
+        """The model whose own weights it has; None where all weights are its own."""
+        if config.frozen_trunk:
+            backbone.requires_grad_(False)
 
     @classmethod
     def from_reference(
@@ -78,20 +84,21 @@ class RewardModel(nn.Module):
             policy_path: A Hugging Face folder of a causal language model with safetensors weights.
             config: Heads, and how their scores are normalised and combined.
             generator: A CPU generator; it draws the heads, and then the adapters' seed.
-            backbone: Of ρ, without adapters, loaded before, and owned by the model from here on:
-                wherever its weights are, whole or taken apart.
+            backbone: Of ρ, as many layers as are wanted, without adapters, loaded before, and owned
+                by the model from here on: wherever its weights are, whole or taken apart.
 
         Raises:
             MissingError: The folder is not there.
             InputError: The folder holds no whole model.
-            ConfigError: The adapters do not fit the model.
+            ConfigError: The adapters do not fit the model, or it has fewer layers.
         """
-        backbone = backbone or load_backbone(policy_path)
+        backbone = backbone or load_backbone(policy_path, config.layers)
         model = cls(backbone, config)
         model.heads.draw(generator)
         if config.lora is not None:
             seed = int(torch.randint(LARGEST_DRAW, (), generator=generator))
             add_adapters(backbone, config.lora, seed, SECTION)
+        if config.has_base:
             model.base = base_weights(policy_path)
         return model
 
@@ -99,20 +106,35 @@ class RewardModel(nn.Module):
     def from_config(cls, backbone: PretrainedConfig, config: RewardModelConfig) -> RewardModel:
         """Return a model of this architecture whose weights are yet to be loaded.
 
-        Raises ConfigError where its adapters do not fit.
+        Raises ConfigError where its adapters do not fit, or it has fewer layers.
         """
-        model = AutoModel.from_config(without_dropout(backbone), dtype=torch.float32)
+        shape = first_layers(without_dropout(backbone), config.layers)
+        model = AutoModel.from_config(shape, dtype=torch.float32)
         if config.lora is not None:
             add_adapters(model, config.lora, 0, SECTION)
         return cls(with_fused_activations(model), config)
 
+    def base_parameters(self) -> dict[str, nn.Parameter]:
+        """Return what no fit changes, by every name it has; nothing where all is fitted."""
+        if not self.config.frozen_trunk:
+            return base_parameters(self)
+        return {
+            f"{BACKBONE}{name}": parameter
+            for name, parameter in self.backbone.named_parameters(remove_duplicate=False)
+        }
+
     def own_state(self) -> dict[str, Tensor]:
         """Return the state dict without the weights of `base`."""
-        base = base_parameters(self)
+        base = self.base_parameters()
         return {name: x for name, x in self.state_dict().items() if name not in base}
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, *, with_marks: bool = False
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        *,
+        with_marks: bool = False,
+        features: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return raw scores [B, M], before gain and bias.
 
@@ -121,9 +143,27 @@ class RewardModel(nn.Module):
             attention_mask: [B, T], 1 on tokens and 0 on padding; every row starts with a 1.
             with_marks: Return beside them the mark values [B, T], float32, in (−1, 1); of a model
                 with `config.marks` alone. What stands in the padding means nothing.
+            features: [B, F], what `read` returned of these sequences before: the trunk is passed
+                over. Not with marks.
 
         Raises:
             ValueError: The padding is not on the right, or a row is empty.
+        """
+        if features is not None:
+            known: Tensor = self.heads(features)
+            return known
+        hidden, features = self.read(input_ids, attention_mask)
+        raw: Tensor = self.heads(features)
+        if not with_marks:
+            return raw
+        assert self.mark_head is not None, "only a model with a mark head is asked for marks"
+        marks: Tensor = self.mark_head(hidden)
+        return raw, marks[..., 0].float().tanh()
+
+    def read(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the trunk's states [B, T, D], and what the heads see of them, [B, F].
+
+        Args and errors are those of `forward`.
         """
         lengths = attention_mask.sum(dim=1)
         positions = torch.arange(attention_mask.shape[1], device=attention_mask.device)
@@ -132,12 +172,7 @@ class RewardModel(nn.Module):
         ):
             raise ValueError("attention_mask must be ones, at least one a row, then zeros")
         hidden = hidden_states(self.backbone, input_ids)
-        raw: Tensor = self.heads(self.features(hidden, input_ids, attention_mask))
-        if not with_marks:
-            return raw
-        assert self.mark_head is not None, "only a model with a mark head is asked for marks"
-        marks: Tensor = self.mark_head(hidden)
-        return raw, marks[..., 0].float().tanh()
+        return hidden, self.features(hidden, input_ids, attention_mask)
 
     def features(self, hidden: Tensor, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return what the heads see of each sequence: [B, F].

@@ -18,6 +18,8 @@ RECIPE = 2
 """Raised by whoever changes what a run does and none of the settings here."""
 ADDED_TO_PPO = {"warmup_episodes": 0}
 """Keys that PPO's settings lacked when the first results were kept, and what was so before."""
+ADDED_TO_REWARD = {"layers": None, "frozen_trunk": False}
+"""The same of a reward model's settings."""
 EPISODES = 8_192
 BATCH = 128
 NUM_LAST = 512
@@ -53,12 +55,14 @@ def recipe_of(task: str, arm: Arm, budget: int) -> str:
         "engine": ENGINE.model_dump(mode="json"),
     }
     if not arm.is_direct:
+        reward_model = reward_model_config(arm).model_dump(mode="json")
+        leave_out_as_before(reward_model, ADDED_TO_REWARD)
         settings |= {
             "asking": [budget, PROMPTS_A_TURN],
             "labels": labels_config(arm, budget).model_dump(mode="json"),
             "labeler": LABELER.model_dump(mode="json"),
             "quality": QUALITY.model_dump(mode="json"),
-            "reward_model": reward_model_config(arm).model_dump(mode="json"),
+            "reward_model": reward_model,
             "reward_fit": fit_config(seed=0).model_dump(mode="json"),
         }
     return json_digest(settings)[:8]

@@ -44,7 +44,7 @@ class Weights:
     largest: int
     """Weights of the largest parameter."""
     base: int = 0
-    """Weights that adapters leave as they are."""
+    """Weights that stay as they are, beside adapters or under heads alone."""
     largest_trained: int | None = None
     """Weights of the largest parameter that is trained; None: `largest`."""
     layer: int = 0
@@ -229,6 +229,11 @@ class MetaModels:
             return _peak(model, run, gradients_are_new=gradients_are_new)
 
     @lru_cache  # noqa: B019
+    def reward_features(self, config: RewardModelConfig) -> int:
+        """Return F, the features that a reward model's heads see of a text."""
+        return self._reward_model(config).num_features
+
+    @lru_cache  # noqa: B019
     def reward_step(
         self,
         config: RewardModelConfig,
@@ -292,7 +297,9 @@ class MetaModels:
 
 
 def _count(module: nn.Module) -> Weights:
-    base = {id(each) for each in base_parameters(module).values()}
+    of_reward = module.base_parameters() if isinstance(module, RewardModel) else None
+    kept = base_parameters(module) if of_reward is None else of_reward
+    base = {id(each) for each in kept.values()}
     own = [each.numel() for each in module.parameters() if id(each) not in base]
     constant = [each.numel() for each in module.parameters() if id(each) in base]
     return Weights(

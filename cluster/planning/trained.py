@@ -20,6 +20,7 @@ from cluster.planning.transport import (
 )
 from learners.config import DeepSpeedConfig
 from learners.passes import pass_limits
+from learners.reward_reading import MOST_BYTES, is_known
 from reward_service.buckets import BatchLimits
 from reward_service.tensor_files import PIECE
 
@@ -175,13 +176,14 @@ def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int)
         return max(graded, models.scoring(run.reward_model, rows, tokens, config.dtype))
 
     gpus, kept = run.cluster.gpus_per_learner_rank, _kept_between_steps(states, config)
-    if config.zero_stage < 3:  # what adapters leave as it is, both models have in common
+    if config.zero_stage < 3:  # weights that stay as they are both models have in common
         kept -= BYTES[config.dtype] * reward.base
     # What a warm update could spoil; beside it one weight of a bundle, or a piece of what is kept.
     kept_aside = share_bytes(reward, config) + max(
         PIECE, (4 + BYTES[config.dtype]) * reward.largest
     )
     host = PROCESS + 2 * states.offloaded + max(loading_bytes(reward, config), kept_aside)
+    host += _features_bytes(run, models)
     return [
         Process(
             name=f"reward trainer rank {rank}",
@@ -193,6 +195,16 @@ def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int)
         )
         for rank in range(config.num_ranks)
     ]
+
+
+def _features_bytes(run: RunConfig, models: MetaModels) -> int:
+    """Return what a rank of the reward trainer keeps of what a trunk that stays says of texts."""
+    config = run.reward_model
+    if not is_known(config, is_parted=run.reward_trainer.zero_stage == 3):
+        return 0
+    a_text = models.reward_features(config) * BYTES[run.reward_trainer.dtype]
+    of_labels = run.labels.total * run.labels.num_candidates * a_text
+    return min(MOST_BYTES, of_labels) + config.num_normalisation_samples * a_text
 
 
 def loading_bytes(weights: Weights, config: DeepSpeedConfig, *, beside: int = 0) -> int:

@@ -116,9 +116,13 @@ def test_a_row_that_is_refused_is_told_of_and_the_next_are_written(tmp_path: Pat
     hub = start(MetricsConfig(wandb="off"), str(tmp_path), "demo", {}, 0.0)
     ray.get(hub.send(MetricsShell.open))
     sink = RemoteSink(hub)
-    with pytest.raises(ValueError, match="no/such"):
-        sink.write({"no/such": 1.0})  # raises here where the hub has answered by now
+
+    def write_what_is_refused() -> None:
+        sink.write({"no/such": 1.0})  # raises where the hub has answered by now
         sink.settle()
+
+    with pytest.raises(ValueError, match="no/such"):
+        write_what_is_refused()
     sink.write({"policy/step": 4, "policy/loss": 0.5})
     sink.close()
     ray.kill(hub.handle)

@@ -1,4 +1,7 @@
-"""Adapters under DeepSpeed: on 1 and 2 ranks, ZeRO 0, 2 and 3, float32 and bfloat16."""
+"""Adapters, and heads on a trunk that stays, under DeepSpeed.
+
+On 1 and 2 ranks, ZeRO 0, 2 and 3, float32 and bfloat16.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
 
 
 @pytest.mark.parametrize("engine", FLOAT32[1:])
-@pytest.mark.parametrize("what", ["ppo", "reward", "update", "warm"])
+@pytest.mark.parametrize(
+    "what",
+    ["ppo", "reward", "update", "warm", "heads-reward", "heads-update", "heads-warm"],
+)
 def test_all_stages_learn_the_same(ran: Path, engine: str, what: str) -> None:
     plain, own = (load_file(ran / f"{what}-{each}.safetensors") for each in ("0", engine))
     assert distance(own, plain) < 1e-4
@@ -44,9 +50,10 @@ def test_another_learner_goes_on_bit_for_bit(ran: Path, engine: str) -> None:
     assert resumed == untouched
 
 
+@pytest.mark.parametrize("what", ["reward", "heads"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_another_trainer_goes_on_bit_for_bit(ran: Path, engine: str) -> None:
-    *_, untouched, resumed = told(ran, engine)["reward"]
+def test_another_trainer_goes_on_bit_for_bit(ran: Path, engine: str, what: str) -> None:
+    *_, untouched, resumed = told(ran, engine)[what]
     assert resumed["sha256"] == untouched["sha256"]
     loss = "reward_model/loss"
     assert resumed["metrics"][loss] == untouched["metrics"][loss]

@@ -3,7 +3,8 @@
     python -m tests.support.lora_ranks RANK WORLD_SIZE PORT MODEL OUT ENGINE...
 
 Engines are called as in `learner_inputs.named_engine`. Rank 0 writes OUT/ENGINE.json: what was
-announced of each step and each fit; and OUT/{ppo,reward,warm}-ENGINE.safetensors.
+announced of each step and each fit; and OUT/{ppo,update,reward,warm}-ENGINE.safetensors, with
+OUT/heads-{update,reward,warm}-ENGINE.safetensors of fits of heads on a trunk that stays.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from learners.reward_fit import RewardTrainer
 from learners.weights import SharedMemoryPublisher
 from protocol.fits import RewardVersion
 from protocol.messages import StepReport
-from reward_service.config import LoRAConfig
+from reward_service.config import LoRAConfig, RewardModelConfig
 from reward_service.retention import newest_bundle
 from tests.support import learner_inputs as inputs
 from tests.support.learner_ranks import HOST
@@ -32,7 +33,8 @@ from tests.support.present import digest_of
 LORA = LoRAConfig(rank=4, alpha=8.0)
 PPO = inputs.PPO.model_copy(update={"lr": 1e-2, "epochs": 1, "critic": "separate"})
 """With adapters of a policy and of a critic on the same weights."""
-REWARD_MODEL = inputs.REWARD_MODEL.model_copy(update={"lora": LORA})
+ADAPTERS = inputs.REWARD_MODEL.model_copy(update={"lora": LORA})
+HEADS = inputs.REWARD_MODEL.model_copy(update={"frozen_trunk": True, "layers": 1})
 REWARD_FIT = inputs.REWARD_FIT.model_copy(update={"lr": 1e-2, "warm_lr": 5e-3})
 
 
@@ -42,7 +44,8 @@ def main(rank: int, world_size: int, port: int, model: Path, out: Path, engines:
     for engine in engines:
         told = {
             "ppo": run_ppo(rank, world_size, model, out, engine),
-            "reward": run_reward(rank, world_size, model, out, engine),
+            "reward": run_reward(rank, world_size, model, out, engine, ADAPTERS),
+            "heads": run_reward(rank, world_size, model, out, engine, HEADS, "heads-"),
         }
         if rank == 0:
             (out / f"{engine}.json").write_text(json.dumps(told), encoding="utf-8")
@@ -94,13 +97,21 @@ def told_of(report: StepReport | None) -> dict[str, object] | None:
     }
 
 
-def run_reward(rank: int, world_size: int, model: Path, out: Path, engine: str) -> list[object]:
+def run_reward(
+    rank: int,
+    world_size: int,
+    model: Path,
+    out: Path,
+    engine: str,
+    reward_model: RewardModelConfig,
+    kind: str = "",
+) -> list[object]:
     """A refit; a step of another, an update beside it, its end; and an update by a new trainer."""
 
     def trainer(root: Path) -> RewardTrainer:
         return RewardTrainer(
             policy_path=model,
-            model=REWARD_MODEL,
+            model=reward_model,
             fit=REWARD_FIT,
             deepspeed=inputs.named_engine(world_size, engine),
             root=root,
@@ -110,7 +121,7 @@ def run_reward(rank: int, world_size: int, model: Path, out: Path, engine: str) 
             resume_from=newest_bundle(root),
         )
 
-    root = out / f"reward-{engine}"
+    root = out / f"{kind}reward-{engine}"
     first = trainer(root)
     refit, update = inputs.fit_request(), inputs.fit_request("warm", count=5, first=11)
     later = inputs.fit_request("warm", count=4, first=16)
@@ -120,18 +131,18 @@ def run_reward(rank: int, world_size: int, model: Path, out: Path, engine: str) 
     torch.distributed.barrier()
     second = trainer(root)
     if rank == 0:
-        shutil.copytree(root, out / f"kept-{engine}")
+        shutil.copytree(root, out / f"{kind}kept-{engine}")
     torch.distributed.barrier()
     made.append(first.fit(later))
     first.close()
     second.close()
-    third = trainer(out / f"kept-{engine}")
+    third = trainer(out / f"{kind}kept-{engine}")
     made.append(third.fit(later))
     third.close()
     for name, version in zip(("update", "reward", "warm"), made[1:], strict=False):
         if version is not None:
             weights = Path(version.path) / "model.safetensors"
-            shutil.copy(weights, out / f"{name}-{engine}.safetensors")
+            shutil.copy(weights, out / f"{kind}{name}-{engine}.safetensors")
     return [told_of_fit(version) for version in made]
 
 

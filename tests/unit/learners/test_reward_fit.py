@@ -84,10 +84,12 @@ def test_passes_of_few_tokens_learn_the_same(
     sizes: list[int] = []
     true_forward = RewardModel.forward
 
-    def seen(self: RewardModel, ids: Tensor, mask: Tensor) -> object:
+    def seen(
+        self: RewardModel, ids: Tensor, mask: Tensor, features: Tensor | None = None
+    ) -> object:
         if torch.is_grad_enabled():
             sizes.append(ids.numel())
-        return true_forward(self, ids, mask)
+        return true_forward(self, ids, mask, features=features)
 
     monkeypatch.setattr(RewardModel, "forward", seen)
     wide = inputs.engine_config(1, 0, micro_batch_size=64)

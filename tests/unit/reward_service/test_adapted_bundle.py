@@ -148,7 +148,7 @@ def test_another_model_in_its_place_is_found(written: RewardVersion, own_referen
     weights = load_file(own_reference / "model.safetensors")
     weights["transformer.wte.weight"] = weights["transformer.wte.weight"] + 1.0
     save_file(weights, own_reference / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(BundleCorrupt, match="adapters of a model with sha256"):
+    with pytest.raises(BundleCorrupt, match="is based on a model with sha256"):
         load_bundle(Path(written.path))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from learners.config import PPOConfig
 from learners.policy_model import POLICY_PREFIX, PolicyModel
 from learners.weights import SharedMemoryPublisher
 from protocol.errors import ConfigError
-from reward_service.bundle import write_bundle
+from reward_service.bundle import load_bundle, write_bundle
 from reward_service.config import LoRAConfig, RewardModelConfig
 from reward_service.lazy_tensors import LazyTensors
 from reward_service.pretrained import load_causal_model, read_config
@@ -42,13 +43,22 @@ def test_a_model_counts_what_it_has_when_it_is_loaded(name: str, tmp_path: Path)
 
 
 LORA = LoRAConfig(rank=4)
+ON_BASE = {
+    "adapters": {"lora": LORA},
+    "heads": {"frozen_trunk": True},
+    "heads on one layer": {"frozen_trunk": True, "layers": 1},
+    "adapters of one layer": {"lora": LORA, "layers": 1},
+}
 
 
+@pytest.mark.parametrize("settings", ON_BASE.values(), ids=ON_BASE)
 @pytest.mark.parametrize("name", ["gpt2", "llama untied", "qwen2"])
-def test_adapters_count_what_they_have_when_they_are_made(name: str, tmp_path: Path) -> None:
+def test_what_leaves_the_reference_as_it_is_counts_what_it_has_when_it_is_made(
+    name: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
     folder = save_architecture(name, tmp_path / "model")
     models = MetaModels(read_config(folder))
-    config = RewardModelConfig(num_heads=2, lora=LORA)
+    config = RewardModelConfig(num_heads=2, **settings)
     reward = RewardModel.from_reference(folder, config, torch.Generator())
     kept = write_bundle(tmp_path / "reward", reward, make_reward_version())
     stored = load_file(Path(kept.path) / "model.safetensors")
@@ -56,6 +66,18 @@ def test_adapters_count_what_they_have_when_they_are_made(name: str, tmp_path: P
     assert counted.total == sum(each.numel() for each in reward.parameters())
     gain_and_bias = 2 * 2
     assert counted.trained + gain_and_bias == sum(each.numel() for each in stored.values())
+    loaded = load_bundle(Path(kept.path)).model
+    assert counted.total == sum(each.numel() for each in loaded.parameters())
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama untied", "qwen2"])
+def test_adapters_count_what_they_have_when_they_are_made(name: str, tmp_path: Path) -> None:
+    folder = save_architecture(name, tmp_path / "model")
+    models = MetaModels(read_config(folder))
+    reward = RewardModel.from_reference(
+        folder, RewardModelConfig(num_heads=2, lora=LORA), torch.Generator()
+    )
+    kept = write_bundle(tmp_path / "reward", reward, make_reward_version())
     for critic, own in (("shared", None), ("separate", None), ("separate", kept.path)):
         ppo = PPOConfig.model_validate({"critic": critic, "critic_path": own})
         policy = PolicyModel.from_pretrained(folder, ppo, LORA)

@@ -13,6 +13,7 @@ from cluster.planning.plan import make_plan
 from cluster.planning.trained import PROCESS
 from cluster.planning.transport import version_bytes
 from learners.weights import PIECE_BYTES
+from reward_service.config import MarksConfig
 from tests.support.architectures import ARCHITECTURES
 from tests.support.plans import LARGE, MODELS, ON_GPUS, config, machine, named
 
@@ -200,6 +201,26 @@ def test_beside_adapters_a_model_is_there_once() -> None:
     assert trainer["copies"] == (2 + 12 + 4) * reward.trained
     replica = named(plan, "reward replica 0").model
     assert (replica["weights"], replica["copies"]) == (2 * reward.total, 2 * reward.trained)
+
+
+def test_under_heads_alone_a_trunk_is_there_once_and_what_it_says_is_kept() -> None:
+    run = config(
+        reward_model={"frozen_trunk": True, "layers": 14},
+        reward_trainer={"dtype": "bfloat16"},
+        cluster=ON_GPUS,
+    )
+    plan = make_plan(run, LARGE, machine())
+    trainer, reward = named(plan, "reward trainer rank 0"), LARGE.reward(run.reward_model)
+    assert reward.trained == 3584 + 1
+    assert reward.total < 0.6 * LARGE.language_model.total
+    assert trainer.model["weights"] == 2 * reward.total
+    assert trainer.model["copies"] == (2 + 12 + 4) * reward.trained
+    marked = run.model_copy(
+        update={"reward_model": run.reward_model.model_copy(update={"marks": MarksConfig()})}
+    )
+    of_texts = 2 * 3584 * (run.labels.total * run.labels.num_candidates + 256)
+    unkept = named(make_plan(marked, LARGE, machine()), "reward trainer rank 0")
+    assert trainer.host - unkept.host == pytest.approx(of_texts, rel=1e-3)
 
 
 @pytest.mark.parametrize(("transport", "is_whole"), [("shared_memory", False), ("ipc", True)])
