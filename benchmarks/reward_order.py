@@ -5,7 +5,8 @@
 
 Each `--set` is a variant, fitted anew from the ledger at each number of labels with each seed.
 Judged by is the hidden gold score: the share of the pairs of responses in later queries, none of
-them learned from, that the reward model puts in gold's order. Half is chance.
+them learned from, that the reward model puts in gold's order. Half is chance. Beside it stands the
+CPU time that the fit took of this process.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import time
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -71,8 +73,15 @@ def are_in_order(
     return in_order
 
 
-def judged(config: RunConfig, policy: Path, view: LedgerView, number: int) -> float:
-    """Return the share of later pairs that a fit on the first so many labels puts in order."""
+def judged(config: RunConfig, policy: Path, view: LedgerView, number: int) -> tuple[float, float]:
+    """Return the share of later pairs that a fit on the first labels puts in order, and its CPU s.
+
+    Args:
+        config: Of the fit.
+        policy: ρ's folder.
+        view: The labels.
+        number: How many of them are learned.
+    """
     whole = read(view, config, None)
     until = sorted(each.seq for each in whole.request.comparisons)[number - 1]
     found = read(view, config, until)
@@ -82,6 +91,7 @@ def judged(config: RunConfig, policy: Path, view: LedgerView, number: int) -> fl
         for each in whole.request.comparisons
         if each.seq > until and each.query_id not in learned
     ]
+    began = time.process_time()
     model = fitted_once(
         found.request,
         policy=policy,
@@ -90,7 +100,8 @@ def judged(config: RunConfig, policy: Path, view: LedgerView, number: int) -> fl
         deepspeed=config.reward_trainer,
         reference=whole.reference_sequences,
     )
-    return fmean(are_in_order(model, later, view, gold_of(config.gold)))
+    took = time.process_time() - began
+    return fmean(are_in_order(model, later, view, gold_of(config.gold))), took
 
 
 def labelled(run: RunFolder) -> tuple[LedgerView, Path]:
@@ -131,17 +142,19 @@ def main() -> None:
     folder = RunFolder(chosen.run)
     view, policy = labelled(folder)
     join_ranks(0, 1, HOST, free_port(HOST))
-    say("| labels | variant | in gold's order | each seed |")
-    say("| ---: | --- | ---: | --- |")
+    say("| labels | variant | in gold's order | each seed | a fit, CPU s |")
+    say("| ---: | --- | ---: | --- | ---: |")
     for number in chosen.labels:
         for variant in chosen.set or [""]:
             configs = [
                 load_config(folder.config, [f"reward_fit.seed={seed}", *overrides_of(variant)])
                 for seed in chosen.seeds
             ]
-            shares = [judged(at_one_rank(each), policy, view, number) for each in configs]
+            found = [judged(at_one_rank(each), policy, view, number) for each in configs]
+            shares, took = zip(*found, strict=True)
             each_seed = ", ".join(f"{share:.1%}" for share in shares)
-            say(f"| {number} | {variant or 'as it was'} | {fmean(shares):.1%} | {each_seed} |")
+            name = variant or "as it was"
+            say(f"| {number} | {name} | {fmean(shares):.1%} | {each_seed} | {fmean(took):.0f} |")
     leave_ranks()
 
 
