@@ -65,7 +65,8 @@ class RolloutConfig(Settings):
     """KV cache an engine takes, GiB; 0: what `gpu_memory_utilization` leaves, as vLLM measures it
     on a GPU of the engine's own, and as `andon plan` counts it on one that it shares."""
     max_model_len: int | None = Field(default=None, ge=2, le=100_000_000)
-    """Longest prompt + response, tokens; None takes the model's own context."""
+    """Longest prompt + response, tokens; None takes the model's own context: times the factor where
+    positions are scaled linearly, and the shorter one of two."""
     max_num_seqs: int = Field(default=128, ge=1, le=1_000_000)
     """Sequences an engine decodes at once; more wait inside it."""
     enforce_eager: bool = True

@@ -18,6 +18,7 @@ from learners.agreement import on_all
 from learners.engine import Engine
 from learners.language_model import save_language_model
 from learners.policy_model import POLICY_PREFIX
+from learners.stored_names import StoredNames
 from protocol.errors import InputError
 from protocol.low_rank import LEFT, RIGHT, SCALING
 from protocol.model_folder import tensor_names
@@ -49,6 +50,7 @@ class PolicyWeights:
         self._model: Any = engine.module.language_model
         self._is_adapted = is_adapted(self._model)
         self._adapters_travel = self._is_adapted and adapters_travel
+        self._stored = StoredNames(self._model, tensor_names(folder))
         self._stored_names: dict[str, str] = {}
         if self._adapters_travel:
             names = (
@@ -67,7 +69,7 @@ class PolicyWeights:
         return LazyTensors(own, own.__getitem__)
 
     def whole(self) -> LazyTensors:
-        """Return all weights of π by Hugging Face name, for all ranks to ask for."""
+        """Return all weights of π by the names of ρ's folder, for all ranks to ask for."""
         return self._own(self._engine.whole_tensors())
 
     @contextmanager
@@ -109,7 +111,7 @@ class PolicyWeights:
 
     def _own(self, tensors: LazyTensors) -> LazyTensors:
         own = tensors.under(POLICY_PREFIX)
-        return merged(own, self._added(tensors)) if self._is_adapted else own
+        return self._stored.of(merged(own, self._added(tensors)) if self._is_adapted else own)
 
     def _added(self, tensors: LazyTensors) -> dict[str, LowRank]:
         """Return what adapters add, by plain names, on rank 0; nothing elsewhere."""

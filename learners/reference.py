@@ -19,6 +19,7 @@ from learners.engine import Engine
 from learners.parting import Parting
 from learners.policy_model import PolicyModel
 from reward_service.adapters import without_adapters
+from reward_service.arithmetic import put_weights_in
 from reward_service.pretrained import load_causal_model
 
 Inputs = Sequence[tuple[Tensor, ...]]
@@ -41,7 +42,8 @@ class FrozenCopy:
         model = PolicyModel(language_model)
         self._spread = parting.frozen(model) if parting.is_on else None
         if self._spread is None:
-            model.requires_grad_(False).to(engine.device, getattr(torch, config.dtype))
+            put_weights_in(model.requires_grad_(False), getattr(torch, config.dtype))
+            model.to(engine.device)
         self._model: Any = model
         self._passes = engine.passes
 

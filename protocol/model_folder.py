@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from protocol.context_length import context_of, has_two_scales
 from protocol.errors import InputError, MissingError
 from protocol.json_object import read_json_object
 from protocol.safetensors_header import StoredTensor, stored_tensors
@@ -20,11 +21,6 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 
-_CONTEXT_KEYS = (
-    *("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len"),
-    *("max_seq_length", "seq_length", "seq_len", "n_ctx", "model_max_length"),
-)
-"""Keys by which architectures name their context; the first that is there counts."""
 _EMBEDDINGS = (
     *("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight"),
     "tok_embeddings.weight",
@@ -43,8 +39,8 @@ class ModelFolder:
     """Name of the model's class, e.g. "GPT2LMHeadModel"."""
     context_length: int | None
     """Tokens of prompt and response together; None: the config names no bound."""
-    is_stretched: bool
-    """Whether the config scales positions, so that engines may allow a longer context."""
+    has_two_scales: bool
+    """Whether the config names a longer context, in which positions are scaled otherwise."""
     num_embeddings: int
     """Size of the embedding: token ids are below it."""
     ids_beyond: Mapping[int, str]
@@ -86,20 +82,6 @@ def inspect_model(path: Path) -> ModelFolder:
         raise InputError(f"{error.filename or path} cannot be read: {error.strerror}") from error
 
 
-def context_of(config: Mapping[str, Any]) -> int | None:
-    """Return the longest sequence a model's config allows, in tokens; None if it names no bound.
-
-    Args:
-        config: As in config.json; of a model of text and more, its "text_config" counts.
-    """
-    for part in (config, config.get("text_config")):
-        for key in _CONTEXT_KEYS:
-            value = part.get(key) if isinstance(part, Mapping) else None
-            if type(value) is int and value > 0:
-                return value
-    return None
-
-
 def tensor_names(path: Path) -> frozenset[str]:
     """Return the names of all tensors in the weights of a folder that `inspect_model` accepts.
 
@@ -123,11 +105,6 @@ def weight_files(path: Path) -> tuple[Path, ...]:
     )
 
 
-def _is_stretched(config: Mapping[str, Any]) -> bool:
-    parts = (config.get("rope_scaling"), config.get("rope_parameters"))
-    return any(isinstance(part, dict) and "factor" in part for part in parts)
-
-
 def _inspect(path: Path) -> ModelFolder:
     if not path.exists():
         raise MissingError(f"model folder {path} does not exist: check policy.path")
@@ -143,7 +120,7 @@ def _inspect(path: Path) -> ModelFolder:
         path=path,
         architecture=config["architectures"][0],
         context_length=context_of(config),
-        is_stretched=_is_stretched(config),
+        has_two_scales=has_two_scales(config),
         num_embeddings=num_embeddings,
         ids_beyond=read_tokenizer_files(path, num_embeddings),
     )

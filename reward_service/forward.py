@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from protocol.context_length import context_of
 from protocol.errors import InputError
 from protocol.model_errors import as_model_error
-from protocol.model_folder import context_of
 from reward_service.arithmetic import trunk_arithmetic
 
 _LENGTHS = (16, 6)

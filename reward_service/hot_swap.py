@@ -16,6 +16,7 @@ from protocol.fits import RewardVersion
 from protocol.folders import FoldersHere
 from protocol.messages import Score
 from protocol.ports import FolderStore
+from reward_service.arithmetic import put_weights_in
 from reward_service.batching import (
     check_sequences,
     raw_scores_and_marks,
@@ -24,7 +25,6 @@ from reward_service.batching import (
 )
 from reward_service.buckets import BatchLimits
 from reward_service.bundle import Bundle, load_bundle
-from reward_service.reward_model import RewardModel
 
 
 class LiveModel:
@@ -141,16 +141,11 @@ class LiveModel:
                 f"announced was {announced.version} ({announced.sha256})"
             )
         with self._room_for(announced.version):
-            self._take_in(bundle.model)
+            put_weights_in(bundle.model, self._dtype)
+            bundle.model.to(self._device)
             score_sequences(bundle.model, self._validation, announced.version, self._limits)
         # Others are told of it by the name that all nodes know.
         return replace(bundle, version=replace(found, path=announced.path))
-
-    def _take_in(self, model: RewardModel) -> None:
-        for part in (model.backbone, model.heads, model.mark_head):
-            if part is not None:
-                part.to(self._dtype)
-        model.to(self._device)
 
     @contextmanager
     def _room_for(self, version: int) -> Iterator[None]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 
-from protocol.model_folder import context_of
+from protocol.context_length import context_of
 from reward_service.adapters import add_adapters, base_parameters
 from reward_service.base_weights import BaseWeights, base_weights
 from reward_service.config import RewardModelConfig

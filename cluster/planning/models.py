@@ -18,7 +18,7 @@ from cluster.planning.live_bytes import LiveBytes, fast_attention
 from learners.activations import keep_no_activations
 from learners.parting import layers_of
 from learners.policy_model import PolicyModel
-from protocol.model_folder import context_of
+from protocol.context_length import context_of
 from reward_service.adapters import add_adapters, base_parameters, sharing
 from reward_service.config import LoRAConfig, RewardModelConfig
 from reward_service.forward import hidden_states

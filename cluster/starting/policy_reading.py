@@ -55,7 +55,7 @@ class PolicyReading:
             path=Path("base_model"),
             architecture="GPT2LMHeadModel",
             context_length=recipe.context_tokens,
-            is_stretched=False,
+            has_two_scales=False,
             num_embeddings=len(library),
             ids_beyond={},
         )

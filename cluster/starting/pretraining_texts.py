@@ -70,7 +70,7 @@ def _blocks(
 
 def _check_length(config: PretrainingConfig, model: ModelFolder) -> None:
     context = model.context_length
-    if context is not None and config.block_tokens > context and not model.is_stretched:
+    if context is not None and config.block_tokens > context:
         raise InputError(
             f"pretraining.block_tokens {config.block_tokens} is above the context of {model.path}, "
             f"{context} tokens: lower it"

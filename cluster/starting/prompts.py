@@ -186,9 +186,10 @@ def _run_context(config: RunConfig, model: ModelFolder) -> int:
             f"{model.path} names no context length ({model.architecture}): set "
             "rollouts.max_model_len, tokens of prompt and response together"
         )
-    if context and chosen and chosen > context and not model.is_stretched:
+    if context and chosen and chosen > context:
+        why = " (in longer texts it scales positions otherwise)" if model.has_two_scales else ""
         raise ConfigError(
             f"rollouts.max_model_len {chosen} is above the context of {model.path}, {context} "
-            "tokens: lower it, or leave it out"
+            f"tokens{why}: lower it, or leave it out"
         )
     return chosen or context or 0

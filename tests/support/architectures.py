@@ -104,6 +104,29 @@ ARCHITECTURES: dict[str, tuple[str, Callable[[], Any]]] = {
         _config("GraniteConfig", logits_scaling=8.0, **_GROUPED),
     ),
     "phi3": ("Phi3ForCausalLM", _config("Phi3Config", **_GROUPED)),
+    "phi3, two scales": (
+        "Phi3ForCausalLM",
+        _config(
+            "Phi3Config",
+            original_max_position_embeddings=24,
+            rope_parameters={
+                "rope_type": "longrope",
+                "rope_theta": 10_000.0,
+                "original_max_position_embeddings": 24,
+                "short_factor": [1.0] * 4,
+                "long_factor": [1.0, 4.0, 16.0, 64.0],
+            },
+            **_GROUPED,
+        ),
+    ),
+    "llama, stretched": (
+        "LlamaForCausalLM",
+        _config(
+            "LlamaConfig",
+            rope_parameters={"rope_type": "linear", "rope_theta": 10_000.0, "factor": 2.0},
+            **_GROUPED,
+        ),
+    ),
     "mamba": ("MambaForCausalLM", _config("MambaConfig")),
 }
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from safetensors.numpy import save_file
 
+from protocol.context_length import context_of
 from protocol.errors import InputError, MissingError
-from protocol.model_folder import context_of, inspect_model
+from protocol.model_folder import inspect_model
 from tests.support.tiny_model import save_tiny_model
 
 VOCABULARY = 54
@@ -240,6 +241,18 @@ def test_an_end_beyond_the_embeddings_is_refused(folder: Path) -> None:
         inspect_model(folder)
 
 
+def scaled(kind: str, *, model_type: str = "llama", **entries: object) -> dict[str, Any]:
+    positions = {"rope_type": kind, **entries}
+    return {"model_type": model_type, "max_position_embeddings": 64, "rope_parameters": positions}
+
+
+PHI_OF_OLD: dict[str, Any] = {
+    "max_position_embeddings": 64,
+    "original_max_position_embeddings": 16,
+    "rope_scaling": {"type": "su", "short_factor": [1.0], "long_factor": [2.0]},
+}
+
+
 @pytest.mark.parametrize(
     ("config", "context"),
     [
@@ -254,6 +267,17 @@ def test_an_end_beyond_the_embeddings_is_refused(folder: Path) -> None:
         ({"max_position_embeddings": True}, None),
         ({"text_config": 3}, None),
         ({}, None),
+        (scaled("linear", factor=4.0), 256),
+        ({"text_config": scaled("linear", factor=4.0)}, 256),
+        (scaled("linear", factor=4.0, model_type="gemma3_text"), 64),
+        (scaled("linear", factor=0.5), 64),
+        (scaled("linear", factor="4"), 64),
+        (scaled("dynamic", factor=4.0), 64),
+        (scaled("yarn", factor=4.0, original_max_position_embeddings=16), 64),
+        (scaled("llama3", factor=8.0, original_max_position_embeddings=16), 64),
+        (scaled("longrope", original_max_position_embeddings=16), 16),
+        (scaled("longrope"), 64),
+        (PHI_OF_OLD, 16),
     ],
 )
 def test_the_context_goes_by_many_names(config: dict[str, Any], context: int | None) -> None:

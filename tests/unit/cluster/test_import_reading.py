@@ -38,7 +38,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path=folder,
         architecture="GemmaForCausalLM",
         context_length=64,
-        is_stretched=False,
+        has_two_scales=False,
         num_embeddings=len(tokenizer),
         ids_beyond={},
     )

@@ -86,9 +86,25 @@ def test_a_context_longer_than_the_models_is_refused(policy: Path) -> None:
         prompt_sources(config_of(17, max_model_len=33), PolicyReading.of_folder(policy))
 
 
-def test_a_stretched_context_is_left_to_the_engine(policy: Path, tmp_path: Path) -> None:
-    stretched = changed(policy, tmp_path / "m", "config.json", rope_scaling={"factor": 2.0})
-    prompt_sources(config_of(17, max_model_len=33), PolicyReading.of_folder(stretched))
+def test_a_linearly_scaled_context_is_as_long_as_the_engine_has_it(
+    policy: Path, tmp_path: Path
+) -> None:
+    linear = {"rope_type": "linear", "factor": 2.0}
+    scaled = changed(policy, tmp_path / "m", "config.json", rope_scaling=linear)
+    prompt_sources(config_of(17, max_model_len=2 * CONTEXT), PolicyReading.of_folder(scaled))
+    with pytest.raises(ConfigError, match=r"max_model_len 65 is above the context of .* 64 tokens"):
+        prompt_sources(config_of(17, max_model_len=65), PolicyReading.of_folder(scaled))
+
+
+def test_a_context_of_two_scales_ends_where_the_first_does(policy: Path, tmp_path: Path) -> None:
+    longer = {"rope_type": "longrope", "original_max_position_embeddings": 26}
+    model = changed(policy, tmp_path / "m", "config.json", rope_scaling=longer)
+    prompt_sources(config_of(17, max_model_len=26), PolicyReading.of_folder(model))
+    says = r"max_model_len 27 is above the context of .* 26 tokens \(in longer texts .*: lower it"
+    with pytest.raises(ConfigError, match=says):
+        prompt_sources(config_of(17, max_model_len=27), PolicyReading.of_folder(model))
+    with pytest.raises(ConfigError, match=r"leaves no room .* context of 26 tokens"):
+        prompt_sources(config_of(26), PolicyReading.of_folder(model))
 
 
 def test_a_model_that_names_no_context_needs_one_set(policy: Path, tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from reward_service.arithmetic import (
     INSTRUCTIONS,
     attend_in_float32,
     products_rounded,
+    put_weights_in,
     rounds_products,
 )
 from reward_service.forward import hidden_states
 from reward_service.pretrained import load_causal_model
+from tests.support.architectures import save_architecture
 from tests.support.tiny_model import save_tiny_model
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -111,3 +113,16 @@ def test_layers_computed_again_are_computed_alike(model: Any) -> None:
     model.train()
     again = gradients()
     assert all(torch.equal(one, other) for one, other in zip(kept, again, strict=True))
+
+
+def test_weights_change_their_type_and_the_frequencies_of_positions_do_not(tmp_path: Path) -> None:
+    model = load_causal_model(save_architecture("llama tied", tmp_path / "model"))
+    before = {name: x.clone() for name, x in model.named_buffers()}
+    put_weights_in(model, torch.bfloat16)
+    assert {x.dtype for x in model.parameters()} == {torch.bfloat16}
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert "model.rotary_emb.inv_freq" in before
+    after = dict(model.named_buffers())
+    assert all(
+        torch.equal(after[name], x) and after[name].dtype == x.dtype for name, x in before.items()
+    )

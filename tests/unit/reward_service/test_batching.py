@@ -16,6 +16,7 @@ from reward_service.batching import check_sequences, pad_right, raw_scores, scor
 from reward_service.buckets import PASS_TOKENS, BatchLimits, buckets
 from reward_service.config import MarksConfig, RewardModelConfig
 from reward_service.reward_model import RewardModel
+from tests.support.architectures import save_architecture
 from tests.support.reward import make_reward_model
 
 
@@ -152,3 +153,22 @@ def test_a_mark_value_that_is_nan_never_leaves_the_service(
         model.mark_head.bias.fill_(torch.nan)
     with pytest.raises(NotFinite, match="reward version 7"):
         score_sequences(model, [(5, 6)], 7, limits)
+
+
+def test_no_score_hangs_on_how_long_another_text_is(tmp_path: Path) -> None:
+    """Phi-3's long contexts scale the positions of a whole batch by its longest text."""
+    model = make_reward_model(save_architecture("phi3, two scales", tmp_path)).eval()
+    limits = BatchLimits(max_tokens=8192, max_sequences=8)
+    short, longest = list(range(4, 14)), [*range(4, 28)]
+    alone = raw_scores(model, [short], limits)
+    torch.testing.assert_close(raw_scores(model, [short, longest], limits)[:1], alone)
+    with pytest.raises(InputError, match=r"sequence 1 .* 25 tokens, over .* context of 24"):
+        raw_scores(model, [short, [*longest, 5]], limits)
+
+
+def test_a_stretched_model_scores_what_its_engine_writes(tmp_path: Path) -> None:
+    model = make_reward_model(save_architecture("llama, stretched", tmp_path)).eval()
+    limits = BatchLimits(max_tokens=8192, max_sequences=8)
+    assert bool(raw_scores(model, [[5] * 128], limits).isfinite().all())
+    with pytest.raises(InputError, match=r"129 tokens, over .* context of 128"):
+        raw_scores(model, [[5] * 129], limits)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModel
 
 from protocol.errors import (
     BundleCorrupt,
@@ -24,6 +25,7 @@ from reward_service.bundle import write_bundle
 from reward_service.config import MarksConfig, RewardModelConfig
 from reward_service.hot_swap import LiveModel
 from reward_service.reward_model import RewardModel
+from tests.support.architectures import save_architecture
 from tests.support.reward import make_reward_model, make_reward_version, write_reward_versions
 
 VALIDATION = ((4, 5, 6),)
@@ -75,6 +77,21 @@ def test_weights_are_served_in_the_type_that_is_set_and_gain_and_bias_as_they_ar
     expected = own_values(reference, versions[0].version, limits)
     assert [score.value for score in answer] == pytest.approx(expected, abs=0.1)
     assert [score.value for score in answer] != expected
+
+
+def test_positions_are_not_rounded_with_the_weights(tmp_path: Path, limits: BatchLimits) -> None:
+    """The trunk in bfloat16 as the library itself loads it, under the same head."""
+    folder = save_architecture("qwen3", tmp_path / "model")
+    model = make_reward_model(folder)
+    live = LiveModel(VALIDATION, limits, dtype=torch.bfloat16)
+    live.swap(write_bundle(tmp_path / "reward", model, make_reward_version(1)))
+    text = torch.randint(4, 53, (1, 60), generator=torch.Generator().manual_seed(0))
+    trunk = AutoModel.from_pretrained(folder, dtype=torch.bfloat16).eval()
+    with torch.no_grad():
+        hidden = trunk(input_ids=text, use_cache=False).last_hidden_state[:, -1]
+        expected = model.heads.to(torch.bfloat16)(hidden).item()
+    [[score]] = live.score([[text[0].tolist()]])  # type: ignore[misc]
+    assert score.value == expected
 
 
 def test_a_device_without_room_is_named_and_the_old_version_stays(
