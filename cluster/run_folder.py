@@ -222,12 +222,15 @@ class RunFolder:
     def stop_requested(self) -> str | None:
         """Return the reason of a stop request, or None.
 
-        That the file is there is the request, whatever somebody wrote into it.
+        That the file is there is the request, whatever somebody wrote into it, and whether or not
+        this user may read it: it may have been asked by another.
         """
         try:
             return str(json.loads(self._stop.read_bytes())["reason"])
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            # Not raised: who listens here hears the signals too.
+            is_there = os.path.lexists(self._stop)
+            return f"{self._stop} is there ({error.strerror})" if is_there else None
         except (ValueError, LookupError, TypeError, RecursionError):
             return f"{self._stop} is there, without a reason"
 

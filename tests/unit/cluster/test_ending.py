@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +121,30 @@ def test_a_request_in_the_folder_is_heeded_while_the_event_loop_is_blocked(
     state = folder.read_state()
     assert (state["state"], state["stop_reason"]) == ("stopped", "enough")
     assert ending.signal_number is None
+
+
+def test_a_request_that_this_user_may_not_read_is_one_and_signals_are_heard_still(
+    ending: Ending, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = folder.path / "control" / "stop"
+
+    def refused(path: Path) -> bytes:
+        assert path == request
+        raise PermissionError(13, "Permission denied", str(path))
+
+    async def work() -> None:
+        with ending.finishing_by(lambda: None):
+            monkeypatch.setattr(Path, "read_bytes", refused)
+            request.touch()
+            while ending.reason is None:  # noqa: ASYNC110 -- as above
+                await asyncio.sleep(0.01)
+            send(signal.SIGTERM)
+            while ending.signal_number is None:  # noqa: ASYNC110 -- as above
+                await asyncio.sleep(0.01)
+
+    ending.run(work())
+    assert ending.reason == f"{request} is there (Permission denied)"
+    assert (ending.has_stopped, ending.signal_number) == (True, signal.SIGTERM)
 
 
 def test_a_request_for_at_once_does_not_let_the_loops_finish(
