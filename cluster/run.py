@@ -23,6 +23,7 @@ from cluster.ending import Ending
 from cluster.failure import first_cause
 from cluster.inert_text import one_line
 from cluster.interrupted import Interrupted
+from cluster.process_start import mark_of
 from cluster.run_folder import RunFolder
 from cluster.starting.absolute_paths import with_absolute_paths
 from cluster.starting.environment import prepare_environment
@@ -180,6 +181,7 @@ def _process() -> dict[str, object]:
     return {
         "pid": here.pid,
         "pid_started_at": here.create_time(),
+        "pid_mark": mark_of(here.pid),
         "host": os.uname().nodename,
         "versions": {name: version(name) for name in VERSIONS_OF}
         | {"vllm": _vllm_version(), "python": platform.python_version()},
