@@ -19,6 +19,7 @@ from rich.console import Console
 
 from cluster.config import RunConfig
 from cluster.config_file import load_config, save_config
+from cluster.earlier_configs import keep_earlier
 from cluster.ending import Ending
 from cluster.failure import first_cause
 from cluster.inert_text import one_line
@@ -116,6 +117,8 @@ def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: in
     cache = _cache(state)
     texts = check_before_start(as_it_goes_on, folder.path, cache)
     set_aside(folder, kept_version(resumption))
+    if config != before:
+        keep_earlier(folder, before)
     save_config(config, folder.config)
     resumed_at = [*state.get("resumed_at", ()), time.time()]
     folder.update_state(

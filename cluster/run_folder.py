@@ -42,6 +42,7 @@ class RunFolder:
         self.path = path
         """The run's folder, as it was given."""
         self.config = path / "config.toml"
+        self.configs = path / "configs"
         self.state = path / "run.json"
         self.ledger = path / "ledger.sqlite"
         self.ledger_folds = path / "ledger.folds"
