@@ -105,6 +105,8 @@ class RunFolder:
     def driven(self) -> Iterator[None]:
         """Be the one process that drives the run, from before its first look at what is there.
 
+        What a run that went on here before was asked is forgotten: from now on this one is.
+
         Raises:
             ResourceError: Another process is that, or the disk refuses.
         """
@@ -119,7 +121,27 @@ class RunFolder:
                     f"{self.path}: another process drives this run, or is about to; see `andon "
                     f"status {self.path}`"
                 ) from error
+            self.forget_stop()
             yield
+
+    def is_driven(self) -> bool:
+        """Whether a process drives the run: also one that is yet to say so, or has said its end.
+
+        Raises:
+            ResourceError: This user may not look.
+        """
+        lock = self.path / DRIVER_LOCK
+        with reading(lock, "the driver's lock", MEND_RUN):
+            try:
+                handle = lock.open("rb")
+            except FileNotFoundError:  # of a run of before there was one
+                return False
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     @property
     def run_id(self) -> str:

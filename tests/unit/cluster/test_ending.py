@@ -170,10 +170,19 @@ def test_a_signal_before_the_event_loop_interrupts_what_goes_on(
     assert (state["state"], state["stop_reason"]) == ("stopped", "interrupted by SIGTERM")
 
 
-def test_a_request_of_an_earlier_run_in_the_folder_is_forgotten(folder: RunFolder) -> None:
-    folder.request_stop("then")
-    with Ending(folder, FOR_EVER_S):
-        assert folder.stop_requested() is None
+def test_a_run_that_was_asked_to_stop_before_it_began_ends_as_it_begins(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "POLL_S", 0.01)
+    folder.request_stop("not now")
+
+    async def work() -> None:
+        await asyncio.sleep(FOR_EVER_S)
+
+    with Ending(folder, FOR_EVER_S) as ending, _accounting(folder, ending):
+        ending.run(work())
+    state = folder.read_state()
+    assert (state["state"], state["stop_reason"]) == ("stopped", "not now")
 
 
 def test_the_signals_are_given_back(folder: RunFolder) -> None:
