@@ -27,6 +27,7 @@ from cluster.loops.journal import Journal
 from cluster.loops.recorded import recorded
 from cluster.loops.reference_ends import ends_in_words
 from cluster.loops.scoring import scored_sequence
+from cluster.loops.steady_clock import SteadyClock
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.metrics.remote import RemoteSink
 from cluster.metrics.shell import HUB_OPTIONS, MetricsShell
@@ -340,7 +341,7 @@ def _open_journal(config: RunConfig, folder: RunFolder, sink: RemoteSink) -> Ite
     """Open the recordings; close them at the end."""
     with closing(Recordings(folder.recordings)) as recordings:
         gold = None if config.gold is None else gold_of(config.gold)
-        yield Journal(recordings, sink, gold, began_at=folder.began_at)
+        yield Journal(recordings, sink, gold, steady=SteadyClock(), began_at=folder.began_at)
 
 
 @contextmanager
