@@ -124,6 +124,7 @@ def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: in
     folder.update_state(
         **_process(),
         state="starting",
+        activity=None,
         stop_reason=None,
         error=None,
         ended_at=None,

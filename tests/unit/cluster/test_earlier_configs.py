@@ -216,7 +216,9 @@ def test_a_config_is_kept_until_the_resumption_that_changes_it(
     folder = RunFolder.existing(path)
     resume_to_end(path, (), None)
     assert earlier_configs(folder) == ()
+    folder.update_state(activity="stopping")
     resume_to_end(path, ("run.episodes=10240",), None)
+    assert folder.read_state()["activity"] is None  # that of the life before
     resume_to_end(path, (), None)
     resume_to_end(path, ("ppo.lr=1e-4",), None)
     _, second, _, fourth = folder.read_state()["resumed_at"]
