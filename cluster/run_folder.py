@@ -128,14 +128,14 @@ class RunFolder:
         """Whether a process drives the run: also one that is yet to say so, or has said its end.
 
         Raises:
-            ResourceError: This user may not look.
+            ResourceError: The disk refuses.
         """
         lock = self.path / DRIVER_LOCK
         with reading(lock, "the driver's lock", MEND_RUN):
             try:
                 handle = lock.open("rb")
-            except FileNotFoundError:  # of a run of before there was one
-                return False
+            except (FileNotFoundError, PermissionError):
+                return False  # of a run of before there was one; or another user's, who may look
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
