@@ -14,8 +14,6 @@ from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
 from cluster.run_folder import OWNER, RunFolder
 from label_queue.ledger.sql import SqlLedger
 from label_queue.ledger_place import LedgerPlace
-from learners.checkpoint import prove_kept
-from learners.reward_state import FOLDER
 from protocol.errors import BundleCorrupt, InputError, MissingError
 from protocol.fits import RewardVersion
 from protocol.folders import versions_in
@@ -139,6 +137,8 @@ def refuse_missing_reward(rewards: Path, version: int) -> None:
     """
     newest = max((int(each.name[1:]) for each in versions_in(rewards)), default=0)
     if newest < version:
+        from learners.reward_state import FOLDER  # with torch, which takes seconds
+
         raise MissingError(
             f"{bundle_path(rewards, version)}: the reward version that the run served last is not "
             f"there: put it back, and {FOLDER}/ beside it; {UNCHANGED}"
@@ -159,6 +159,8 @@ def prove_policy(folder: RunFolder, checkpoints: RunCheckpoints, version: int) -
     Raises:
         BundleCorrupt: It is not what was written; the one before it is named.
     """
+    from learners.checkpoint import prove_kept  # with torch, which takes seconds
+
     try:
         prove_kept(
             folder.policies / f"v{version:06d}", by_digests=version < checkpoints.versions()[-1]

@@ -37,26 +37,6 @@ def test_before_the_first_step_there_is_no_pace(desk: Desk) -> None:
     assert not desk.journal.loop_state().is_learning
 
 
-@pytest.mark.parametrize("set_by_s", [-3600.0, 3600.0])
-def test_what_takes_time_takes_no_other_where_the_clock_is_set(desk: Desk, set_by_s: float) -> None:
-    with desk.journal.learning():
-        desk.now += 6
-        desk.set_by_s = set_by_s
-    desk.step(make_batch(0, 1))
-    assert desk.last_row["time/wall_s"] == 6.0
-    with desk.journal.timing("weight_sync"), desk.journal.waiting("rollouts"):
-        desk.set_by_s *= 2
-        desk.now += 2
-        assert desk.journal.loop_state().learner_for_s == 2.0
-    assert desk.journal.pace() == {
-        "throughput/episodes_per_s": 1.0,
-        "throughput/learner_idle": 0.25,
-        "throughput/training_s": 6.0,
-        "throughput/scoring_s": 0.0,
-        "throughput/weight_sync_s": 2.0,
-    }
-
-
 def test_pace_counts_from_the_first_step(desk: Desk) -> None:
     desk.now += 100  # labels are gathered; nobody is idle yet
     with desk.journal.learning():
