@@ -27,6 +27,7 @@ from cluster.loops.journal import Journal
 from cluster.loops.recorded import recorded
 from cluster.loops.reference_ends import ends_in_words
 from cluster.loops.scoring import scored_sequence
+from cluster.loops.steady_clock import SteadyClock
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.metrics.remote import RemoteSink
 from cluster.metrics.shell import HUB_OPTIONS, MetricsShell
@@ -43,7 +44,7 @@ from cluster.starting.keeping import on_this_node, start_keeper, whereabouts_of
 from cluster.starting.labelers import SimulatedLabelers
 from cluster.starting.placement import Placement
 from cluster.starting.prompts import RunTexts
-from cluster.starting.resumption import Resumption, keep_reference
+from cluster.starting.resumption import Resumption, keep_reference, restored
 from cluster.starting.seats import num_cpus_wanted
 from cluster.starting.session import RaySession
 from cluster.supervision.deadlines import started_within
@@ -59,7 +60,6 @@ from label_queue.http_client import open_client
 from label_queue.sides.owner import OwnerSide
 from label_queue.simulated.gold.registry import gold_of
 from protocol.errors import PartFailed, ScoringFailed
-from protocol.messages import PolicyVersion
 from protocol.remote import Remote, spawn
 from protocol.tokenizing import PolicyTokenizer
 from reward_service.shell import AnnouncerShell
@@ -174,7 +174,9 @@ async def conduct(
                 _tell(console, await asyncio.to_thread(_ends, controller, config, policy_path))
             else:
                 watch.show("taking up the checkpoint")
-                policy = await _restored(placement, resumption)
+                policy = await restored(
+                    placement.learner, placement.policy, resumption, checkpoints
+                )
                 kept, reference = resumption.checkpoint, list(resumption.reference)
                 controller = Controller(config, parts, journal, policy, guards, checkpoints, kept)
                 await controller.resume(reference, reward, resumption.unserved)
@@ -233,14 +235,6 @@ async def conduct(
         # What the report will say goes to wandb too, while its run is still open.
         journal.summarize(summarize(read_run(folder.path)))
         watch.show("stopping")
-
-
-async def _restored(placement: Placement, resumption: Resumption) -> PolicyVersion:
-    """Have the learner go on where it was kept; return the policy version at which it stands."""
-    at = resumption.checkpoint.policy_version
-    if at == resumption.publish_as == 0:
-        return placement.policy
-    return await placement.learner.resume(at, resumption.publish_as)
 
 
 def _inspector(
@@ -347,7 +341,7 @@ def _open_journal(config: RunConfig, folder: RunFolder, sink: RemoteSink) -> Ite
     """Open the recordings; close them at the end."""
     with closing(Recordings(folder.recordings)) as recordings:
         gold = None if config.gold is None else gold_of(config.gold)
-        yield Journal(recordings, sink, gold, began_at=folder.began_at)
+        yield Journal(recordings, sink, gold, steady=SteadyClock(), began_at=folder.began_at)
 
 
 @contextmanager

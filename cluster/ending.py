@@ -64,7 +64,6 @@ class Ending:
         self._thread = threading.Thread(target=self._listen, name="ending", daemon=True)
 
     def __enter__(self) -> Self:
-        self._folder.forget_stop()  # of a run that went on here before
         self._ears, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
         self._ears.setblocking(False)

@@ -30,10 +30,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def parse_line(where: str, line: str) -> dict[str, Any]:
+def parse_line(where: str, line: str | bytes) -> dict[str, Any]:
     """Return what a line holds; raises InputError, which names `where`, if that is no object."""
     try:
-        row = json.loads(line)
+        row = json.loads(line if isinstance(line, str) else line.decode())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}); {MEND}") from error
     if not isinstance(row, dict):

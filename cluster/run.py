@@ -19,10 +19,12 @@ from rich.console import Console
 
 from cluster.config import RunConfig
 from cluster.config_file import load_config, save_config
+from cluster.earlier_configs import keep_earlier
 from cluster.ending import Ending
 from cluster.failure import first_cause
 from cluster.inert_text import one_line
 from cluster.interrupted import Interrupted
+from cluster.process_start import mark_of
 from cluster.run_folder import RunFolder
 from cluster.starting.absolute_paths import with_absolute_paths
 from cluster.starting.environment import prepare_environment
@@ -115,11 +117,14 @@ def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: in
     cache = _cache(state)
     texts = check_before_start(as_it_goes_on, folder.path, cache)
     set_aside(folder, kept_version(resumption))
+    if config != before:
+        keep_earlier(folder, before)
     save_config(config, folder.config)
     resumed_at = [*state.get("resumed_at", ()), time.time()]
     folder.update_state(
         **_process(),
         state="starting",
+        activity=None,
         stop_reason=None,
         error=None,
         ended_at=None,
@@ -180,6 +185,7 @@ def _process() -> dict[str, object]:
     return {
         "pid": here.pid,
         "pid_started_at": here.create_time(),
+        "pid_mark": mark_of(here.pid),
         "host": os.uname().nodename,
         "versions": {name: version(name) for name in VERSIONS_OF}
         | {"vllm": _vllm_version(), "python": platform.python_version()},

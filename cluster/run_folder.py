@@ -42,6 +42,7 @@ class RunFolder:
         self.path = path
         """The run's folder, as it was given."""
         self.config = path / "config.toml"
+        self.configs = path / "configs"
         self.state = path / "run.json"
         self.ledger = path / "ledger.sqlite"
         self.ledger_folds = path / "ledger.folds"
@@ -104,6 +105,8 @@ class RunFolder:
     def driven(self) -> Iterator[None]:
         """Be the one process that drives the run, from before its first look at what is there.
 
+        What a run that went on here before was asked is forgotten: from now on this one is.
+
         Raises:
             ResourceError: Another process is that, or the disk refuses.
         """
@@ -118,7 +121,27 @@ class RunFolder:
                     f"{self.path}: another process drives this run, or is about to; see `andon "
                     f"status {self.path}`"
                 ) from error
+            self.forget_stop()
             yield
+
+    def is_driven(self) -> bool:
+        """Whether a process drives the run: also one that is yet to say so, or has said its end.
+
+        Raises:
+            ResourceError: The disk refuses.
+        """
+        lock = self.path / DRIVER_LOCK
+        with reading(lock, "the driver's lock", MEND_RUN):
+            try:
+                handle = lock.open("rb")
+            except (FileNotFoundError, PermissionError):
+                return False  # of a run of before there was one; or another user's, who may look
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     @property
     def run_id(self) -> str:
@@ -222,12 +245,15 @@ class RunFolder:
     def stop_requested(self) -> str | None:
         """Return the reason of a stop request, or None.
 
-        That the file is there is the request, whatever somebody wrote into it.
+        That the file is there is the request, whatever somebody wrote into it, and whether or not
+        this user may read it: it may have been asked by another.
         """
         try:
             return str(json.loads(self._stop.read_bytes())["reason"])
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            # Not raised: who listens here hears the signals too.
+            is_there = os.path.lexists(self._stop)
+            return f"{self._stop} is there ({error.strerror})" if is_there else None
         except (ValueError, LookupError, TypeError, RecursionError):
             return f"{self._stop} is there, without a reason"
 

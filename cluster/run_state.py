@@ -49,7 +49,10 @@ class RunState(_Part):
     pid: int | None = Field(default=None, ge=1, le=LARGEST_PID)
     """Process id of the run's own process, on `host`."""
     pid_started_at: float | None = None
-    """When the process `pid` started, Unix seconds: together they name one process for ever."""
+    """When the process `pid` started, Unix seconds, as the clock was then."""
+    pid_mark: str | None = None
+    """What tells that process from all others, whatever becomes of the clock: see
+    `cluster/process_start.py`. None in runs of before."""
     host: str | None = None
     url: str | None = None
     """Address of the labelling face on this machine, once it is up."""

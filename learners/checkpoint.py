@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from learners.config import CheckpointConfig
-from learners.shares import read_share, share_name, write_share
+from learners.shares import prove_share, read_share, share_name, write_share
 from protocol.errors import (
     AndonError,
     BundleCorrupt,
@@ -284,6 +284,23 @@ class CheckpointFolder:
             except MissingError:
                 self._store.remove(self.folder(version))
         return found
+
+
+def prove_kept(folder: Path, *, by_digests: bool) -> None:
+    """Check that what is kept of a version is there, before anybody counts on it.
+
+    Args:
+        folder: Of the version, on this node.
+        by_digests: Read each rank's file, and hold it to its digest; else only that it is there.
+
+    Raises:
+        BundleCorrupt: A file is missing or unreadable, or is not the one that was written.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise BundleCorrupt(f"{folder} has no {MANIFEST_FILE}")
+    for rank, sha256 in enumerate(parse_manifest(path, Manifest).sha256):
+        prove_share(folder / share_name(rank), sha256 if by_digests else None)
 
 
 def _content(manifest: Manifest) -> bytes:

@@ -42,11 +42,21 @@ def read_share(path: Path, sha256: str) -> dict[str, Tensor]:
 
     Raises BundleCorrupt where it is missing, or is not the one of that digest.
     """
+    prove_share(path, sha256)
+    tensors: dict[str, Tensor] = load_file(path)
+    return tensors
+
+
+def prove_share(path: Path, sha256: str | None) -> None:
+    """Check that a rank's file is there and, unless it is None, that it is the one of a digest.
+
+    Raises BundleCorrupt where it is not.
+    """
     if not path.is_file():
         raise BundleCorrupt(f"{path.parent} has no {path.name}")
+    if sha256 is None:
+        return
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
         raise BundleCorrupt(f"{path} has sha256 {found}, written was {sha256}")
-    tensors: dict[str, Tensor] = load_file(path)
-    return tensors

@@ -24,7 +24,7 @@ from cluster.guards.state import GuardsState
 from cluster.loops.drafting import DrafterState
 from cluster.loops.staleness import BoundState
 from protocol.errors import BundleCorrupt, MissingError
-from protocol.files import LOOK_INTO, flush, is_folder, listed, writing
+from protocol.files import LOOK_INTO, flush, is_folder, listed, reading, writing
 from protocol.text_tree import TreesState
 
 FORMAT = 1
@@ -114,14 +114,18 @@ class RunCheckpoints:
         """Return a checkpoint, proved against its digest.
 
         Raises:
-            MissingError: There is none of this version.
+            MissingError: There is none of this version, or the learner's part of it is gone.
             BundleCorrupt: It is not what was written, or of a newer format; names the one before.
+            ResourceError: It may not be read.
         """
         path = self._path(version)
-        if not path.is_file():
+        # One whose run died before it could remove it stands without the learner's part.
+        if not path.is_file() or not self._has_policy(version):
             known = ", ".join(map(str, self.versions())) or "none"
             raise MissingError(f"no checkpoint of version {version}; there are: {known}")
-        head, _, content = path.read_bytes().partition(b"\n")
+        with reading(path, "checkpoint", LOOK_INTO):
+            written = path.read_bytes()
+        head, _, content = written.partition(b"\n")
         try:
             said = json.loads(head)
             found_format, digest = int(said["format"]), str(said["sha256"])

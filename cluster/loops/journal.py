@@ -54,6 +54,8 @@ class Journal:
         metrics: Where rows go.
         gold: The hidden score of a response, for tasks that have one.
         now: The clock, Unix seconds.
+        steady: The same, as it would be had nobody set it: durations are by it; `now`, unless
+            given.
         began_at: When the run began, from which `time/wall_s` counts; now, unless given.
     """
 
@@ -63,12 +65,13 @@ class Journal:
         metrics: MetricSink,
         gold: Gold | None = None,
         now: Callable[[], float] = time.time,
+        steady: Callable[[], float] | None = None,
         began_at: float | None = None,
     ) -> None:
         self._recordings = recordings
         self._metrics = metrics
         self._now = now
-        self._clocks = Timekeeper(recordings, now, began_at)
+        self._clocks = Timekeeper(recordings, now if steady is None else steady, began_at)
         self._rows = MetricRows(metrics, self._clocks, gold)
         self._told = Once()
         self._sampled: set[int] = set()

@@ -23,7 +23,7 @@ class Timekeeper:
 
     Args:
         recordings: Where spans and looks go.
-        now: The clock, Unix seconds.
+        now: The clock, Unix seconds; while this is used it only rises.
         began_at: When the run began, Unix seconds; None: now.
     """
 
@@ -32,6 +32,8 @@ class Timekeeper:
     ) -> None:
         self._recordings = recordings
         self._now = now
+        self._behind_s = 0.0
+        """By how much the clock is behind what it was before the run was resumed."""
         self._began_at = now() if began_at is None else began_at
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._fits: list[FitKind] = []
@@ -42,15 +44,19 @@ class Timekeeper:
         self.cord = CordState(is_pulled=False)
         """How the cord hangs, as last told."""
 
+    def _moment(self) -> float:
+        """Return the moment, Unix seconds, later than all on record."""
+        return self._now() + self._behind_s
+
     @property
     def wall_s(self) -> float:
         """Seconds since the run began."""
-        return self._now() - self._began_at
+        return self._moment() - self._began_at
 
     @property
     def until(self) -> float:
         """The moment until which time counts, Unix seconds: now, or when the loops ended."""
-        return self._ended_at or self._now()
+        return self._ended_at or self._moment()
 
     @property
     def is_learning(self) -> bool:
@@ -60,7 +66,7 @@ class Timekeeper:
     @property
     def stopped_s(self) -> float:
         """How long the learner has stood at the pulled cord, this time included, in seconds."""
-        return self.learner.stopped_s(until=self._now())
+        return self.learner.stopped_s(until=self._moment())
 
     def total_s(self, what: str) -> float:
         """Return how long a thing that `timing` times has taken so far, in seconds."""
@@ -74,9 +80,11 @@ class Timekeeper:
             timed_s: What `timing` had counted of each thing, in seconds.
         """
         self._seconds.update(timed_s)
-        now = self._now()
         spans = self._recordings.read(LEARNER)
         ended_at = max([ended_at, *(span.ended_at for span in spans)])
+        # The clock may have been set back meanwhile; what was done before is not undone by that.
+        self._behind_s = max(0.0, ended_at - self._moment())
+        now = self._moment()
         self.learner = LearnerTime.replayed(spans, until=now)
         if ended_at < now:
             self.learner.begin("down", ended_at)
@@ -104,11 +112,11 @@ class Timekeeper:
 
     @contextmanager
     def _timed(self, doing: Doing) -> Iterator[None]:
-        self.learner.begin(doing, self._now())
+        self.learner.begin(doing, self._moment())
         try:
             yield
         finally:
-            self._record(self.learner.end(self._now()))
+            self._record(self.learner.end(self._moment()))
 
     def _record(self, span: Span) -> None:
         if span.doing != "passing":
@@ -117,23 +125,23 @@ class Timekeeper:
     @contextmanager
     def fitting(self, kind: FitKind) -> Iterator[None]:
         """Time the reward trainer at a fit."""
-        started_at = self._now()
+        started_at = self._moment()
         self._fits.append(kind)
         try:
             yield
         finally:
             self._fits.remove(kind)
-            span = Span(doing=kind, started_at=started_at, ended_at=self._now())
+            span = Span(doing=kind, started_at=started_at, ended_at=self._moment())
             self._recordings.write(FITS, span)
 
     @contextmanager
     def timing(self, what: str) -> Iterator[None]:
         """Add the time spent inside to a named total, e.g. "weight_sync"."""
-        started_at = self._now()
+        started_at = self._moment()
         try:
             yield
         finally:
-            self._seconds[what] += self._now() - started_at
+            self._seconds[what] += self._moment() - started_at
 
     def reward_served(self) -> None:
         """Take note that rollouts can be scored from here on."""
@@ -141,13 +149,13 @@ class Timekeeper:
 
     def loops_ended(self) -> None:
         """Take note that the last step is done: what is waited for from here on is no idleness."""
-        self._ended_at = self._now()
+        self._ended_at = self._moment()
 
     def loop_state(self) -> LoopState:
         """Return what the loops are doing now."""
         return LoopState(
             learner=self.learner.doing,
-            learner_for_s=self._now() - self.learner.doing_since,
+            learner_for_s=self._moment() - self.learner.doing_since,
             is_learning=self.is_learning,
             has_reward=self._has_reward,
             fit=self._fits[0] if self._fits else None,  # the longest under way
@@ -161,7 +169,7 @@ class Timekeeper:
             self.learner.stands_at_cord()
         if self.learner.doing == "cord":
             # On record as it passes: a report may be asked for while the line stands.
-            now = self._now()
+            now = self._moment()
             self._record(self.learner.end(now))
             self.learner.begin("cord", now)
 
@@ -169,7 +177,7 @@ class Timekeeper:
         """Take note of what the actors said of themselves, while there was work for them."""
         if self._ended_at is not None:
             return
-        now = self._now()
+        now = self._moment()
         for each in stats:
             look = ActorLook(
                 actor_id=each.actor_id,

@@ -58,9 +58,7 @@ def last_rows(path: Path, most: int) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     whole = (entry for entry in lines_backwards(path) if entry[1].endswith(b"\n"))
-    return [
-        parse_line(f"{path}, byte {offset}", line.decode()) for offset, line in islice(whole, most)
-    ]
+    return [parse_line(f"{path}, byte {offset}", line) for offset, line in islice(whole, most)]
 
 
 def is_finite_number(value: object) -> bool:

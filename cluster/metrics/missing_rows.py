@@ -91,4 +91,4 @@ def all_rows(path: Path, start: int = 0) -> Iterator[Row]:
 
 
 def _row(path: Path, offset: int, line: bytes) -> Row:
-    return parse_line(f"{path}, byte {offset}", line.decode())
+    return parse_line(f"{path}, byte {offset}", line)

@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from cluster.recordings.config import RecordingConfig
 from cluster.recordings.crossings import START, AnswerT, AskT, Crossing, StreamName
-from cluster.recordings.segment_files import SegmentFile, reseal, segment_files
+from cluster.recordings.segment_files import SegmentFile, seal_left, segment_files
 from cluster.recordings.segments import SegmentWriter
 from protocol.errors import AndonError
 from protocol.files import writing
@@ -67,9 +67,7 @@ class Recorder:
         self._failure: BaseException | None = None
         with writing(folder, MEND):
             folder.mkdir(parents=True, exist_ok=True)
-            for file in segment_files(folder):
-                if file.is_live:
-                    reseal(file)
+            seal_left(folder)
         numbers = [file.number for file in segment_files(folder)]
         self._numbers = itertools.count(max(numbers, default=0) + 1)
 

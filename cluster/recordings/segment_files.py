@@ -34,7 +34,24 @@ class SegmentFile:
 
 
 def segment_files(folder: Path) -> list[SegmentFile]:
-    """Return the segments of a folder, the oldest first; none if there is no folder."""
+    """Return the segments of a folder, the oldest first; none if there is no folder.
+
+    Of one that was sealed by a process which was killed before it could remove the live file, the
+    sealed one: both say the same.
+    """
+    files = _all_files(folder)
+    sealed = {file.number for file in files if not file.is_live}
+    return [file for file in files if not (file.is_live and file.number in sealed)]
+
+
+def seal_left(folder: Path) -> None:
+    """Seal all live segments, which nobody writes any more; see `reseal`."""
+    for file in _all_files(folder):
+        if file.is_live:
+            reseal(file)
+
+
+def _all_files(folder: Path) -> list[SegmentFile]:
     matches = [match for path in folder.glob("*") if (match := _NAME.fullmatch(path.name))]
     files = [
         SegmentFile(

@@ -1,9 +1,10 @@
 """Segments: the files that hold what crossed a process, in the MCAP format (https://mcap.dev).
 
 A message is a chunk of its own, compressed, with a checksum of its bytes. The file that is being
-written ends in `.live`: whoever is killed leaves at most a torn tail, and reading stops before it.
-A sealed file has MCAP's closing records, with a checksum over all before them; no tail of it may be
-missing. Any tool that reads MCAP reads both, `mcap recover` included.
+written ends in `.live`: whoever is killed leaves at most a torn tail, and a machine that loses its
+power a tail of zeros, which its disk had not filled yet; reading stops before either. A sealed file
+has MCAP's closing records, with a checksum over all before them; no tail of it may be missing. Any
+tool that reads MCAP reads both, `mcap recover` included.
 """
 
 from __future__ import annotations
@@ -154,7 +155,24 @@ def _stored(channel: Channel, schema: Schema, message: Message, place: str) -> S
 
 
 def _frames(path: Path, file: BinaryIO, *, is_live: bool) -> Iterator[tuple[str, list[McapRecord]]]:
-    """Give where each chunk lies and what it holds, up to the data's end or a torn tail."""
+    """Give where each chunk lies and what it holds, up to the data's end or a tail, see above."""
+    try:
+        yield from _whole_frames(path, file, is_live=is_live)
+    except BundleCorrupt:
+        if not (is_live and _ends_in_zeros(file)):
+            raise
+
+
+def _ends_in_zeros(file: BinaryIO) -> bool:
+    """Whether there is nothing else from the last byte on that was read."""
+    file.seek(-1, os.SEEK_CUR)
+    return not file.read().strip(b"\0")
+
+
+def _whole_frames(
+    path: Path, file: BinaryIO, *, is_live: bool
+) -> Iterator[tuple[str, list[McapRecord]]]:
+    """Give the same, up to the data's end or a torn tail."""
     magic = file.read(MAGIC_SIZE)
     if is_live and len(magic) < MAGIC_SIZE and MCAP0_MAGIC.startswith(magic):
         return

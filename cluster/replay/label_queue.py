@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
+from cluster.config import RunConfig
 from cluster.recordings.crossings import CATCH_UP, FIT, NEXT_FIT, REWARD_SERVED, SET_PROGRESS
 from cluster.recordings.exchanges import Exchange
 from cluster.replay.difference import ABSENT, first_difference
@@ -57,21 +59,16 @@ class _FreshQueue:
     """A label queue whose clock is set by the recording, and goes on from there."""
 
     def __init__(self, recording: Recording, past: Ledger, root: Path) -> None:
-        config = recording.config
+        self._recording = recording
+        self._place = root / "ledger.sqlite"
         self._ahead_s = 0.0
         self._people = _Unwritten(past)
-        run_id = str(recording.folder.read_state("run_id")["run_id"])
-        ledger = SqlLedger.open(root / "ledger.sqlite", run_id)
-        # Gold of a file is asked under its own ids: here, before the queue makes its own.
-        ledger.write([query for query in past.queries() if query.purpose == "gold"])
-        self._queue = LabelQueue(
-            ledger,
-            config.labels,
-            config.label_schedule,
-            run_id=run_id,
-            seed=config.run.seed,
-            clock=self._clock,
-        )
+        self._run_id = str(recording.folder.read_state("run_id")["run_id"])
+        with closing(SqlLedger.open(self._place, self._run_id)) as ledger:
+            # Gold of a file is asked under its own ids: here, before the queue makes its own.
+            ledger.write([query for query in past.queries() if query.purpose == "gold"])
+        self._config = recording.config_at(0.0)
+        self._queue = self._opened()
         self.newest = 0
         """The newest reward version so far, served or not: the next fit has the number after it."""
         self._refit: RewardVersion | None = None
@@ -80,6 +77,7 @@ class _FreshQueue:
     async def move(self, exchange: Exchange, tolerance: float) -> Outcome | None:
         """Tell the queue what it was told; of a fit, return how it compares."""
         self._ahead_s = exchange.at - time.monotonic()
+        await self._go_on_under(self._recording.config_at(exchange.at))
         loop = self._queue.policy_loop
         if exchange.crossing is SET_PROGRESS:
             await loop.set_progress(exchange.ask.episodes, exchange.ask.policy)
@@ -94,6 +92,23 @@ class _FreshQueue:
                 self.newest = max(self.newest, exchange.ask.version)
             return await self._fit(exchange, tolerance)
         return None
+
+    async def _go_on_under(self, config: RunConfig) -> None:
+        """Open the queue anew where the run was resumed with another config, as it did."""
+        if config != self._config:
+            await self._queue.close()
+            self._config = config
+            self._queue = self._opened()
+
+    def _opened(self) -> LabelQueue:
+        return LabelQueue(
+            SqlLedger.open(self._place, self._run_id),
+            self._config.labels,
+            self._config.label_schedule,
+            run_id=self._run_id,
+            seed=self._config.run.seed,
+            clock=self._clock,
+        )
 
     async def _served(self, version: RewardVersion) -> None:
         refit, loop = self._refit, self._queue.policy_loop

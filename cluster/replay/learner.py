@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from cluster.config import RunConfig
 from cluster.recordings.crossings import RESTORE, STEP, as_reported, without_place
 from cluster.recordings.exchanges import Exchange
 from cluster.recordings.streams import POLICIES, read
@@ -50,10 +51,16 @@ def replay_learner(recording: Recording, window: Window, tolerance: float) -> It
                     return
                 if made <= start or not (exchange.is_answered or exchange.error):
                     continue
+                config = recording.config_at(exchange.at)
                 if learner is None or learner.version != made - 1:
                     origin = origins.get(made - 1, made - 1)
                     _check_start(recording, origin, start, is_first=learner is None)
-                    learner = _again(learner, recording, origin, root, publish_as=made - 1)
+                    learner = _again(learner, recording, config, origin, root, publish_as=made - 1)
+                elif learner.config != config:  # the run was resumed here, with another
+                    learner.set_aside()
+                    learner = _again(
+                        learner, recording, config, made - 1, root, publish_as=made - 1
+                    )
                 answer = learner.answer(exchange)
                 if learner.version in origins.values():
                     learner.set_aside()
@@ -91,7 +98,11 @@ def origins_of(recording: Recording) -> dict[int, int]:
 
 
 def make_learner(
-    recording: Recording, root: Path, probe: Sequence[int], publisher: WeightPublisher
+    recording: Recording,
+    root: Path,
+    probe: Sequence[int],
+    publisher: WeightPublisher,
+    config: RunConfig | None = None,
 ) -> PPOLearner:
     """Return the run's learner as it was at ρ, on one rank.
 
@@ -100,11 +111,12 @@ def make_learner(
         root: Where it keeps its checkpoints.
         probe: What it announces its versions with, token ids.
         publisher: Takes its weights.
+        config: Of the run, by which it trains; None: the last that it had.
 
     Raises:
         MissingError: The run's pretraining text is gone.
     """
-    config = recording.config
+    config = recording.config if config is None else config
     return PPOLearner(
         policy=config.policy_at(recording.policy_path),
         ppo=config.ppo,
@@ -149,18 +161,22 @@ class _Learner:
 
     Args:
         recording: The run.
+        config: Of the run, by which it trains.
         origin: The version whose checkpoint it goes on from; 0: ρ.
         root: Where it keeps its own.
         publish_as: The number it goes on with.
     """
 
-    def __init__(self, recording: Recording, origin: int, root: Path, publish_as: int) -> None:
+    def __init__(
+        self, recording: Recording, config: RunConfig, origin: int, root: Path, publish_as: int
+    ) -> None:
         self._recording = recording
+        self.config = config
         self._root = root
         self.version = publish_as
         # The bytes are not kept: their digest is all that is compared.
         publisher = ObjectStorePublisher(lambda content: None)
-        self._learner = make_learner(recording, root, _probe(recording), publisher)
+        self._learner = make_learner(recording, root, _probe(recording), publisher, config)
         if publish_as > 0:
             copy_checkpoint(recording, origin, root)
             self._learner.resume(origin, publish_as)
@@ -202,12 +218,17 @@ class _Learner:
 
 
 def _again(
-    before: _Learner | None, recording: Recording, origin: int, root: Path, publish_as: int
+    before: _Learner | None,
+    recording: Recording,
+    config: RunConfig,
+    origin: int,
+    root: Path,
+    publish_as: int,
 ) -> _Learner:
     """Start at a version anew, as a run does that was resumed from a checkpoint."""
     if before is not None:
         before.close()
-    return _Learner(recording, origin, root, publish_as)
+    return _Learner(recording, config, origin, root, publish_as)
 
 
 def _version_made(exchange: Exchange) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cluster.config import RunConfig
 from cluster.config_file import load_config
+from cluster.earlier_configs import earlier_configs
 from cluster.loops.scoring import scored_sequence
 from cluster.recordings.crossings import ADD_REFERENCE, START, StreamName
 from cluster.recordings.exchanges import Exchange, read_exchanges
@@ -28,6 +29,12 @@ class Recording:
     config: RunConfig
     policy_path: Path
     """ρ, a folder."""
+    earlier: tuple[tuple[float, RunConfig], ...] = ()
+    """Until when each config held that the run had before `config`, Unix seconds, and it."""
+
+    def config_at(self, at: float) -> RunConfig:
+        """Return the config that the run had at a moment, Unix seconds."""
+        return next((config for until, config in self.earlier if at < until), self.config)
 
     @classmethod
     def of(cls, path: Path, caches: tuple[Path, ...]) -> Recording:
@@ -35,17 +42,20 @@ class Recording:
 
         Args:
             path: The run's folder.
-            caches: Where the base model that the run made may be kept.
+            caches: Where the base model that the run made may be kept, if not where it says.
 
         Raises:
             MissingError: There is no run, or its starting policy is gone.
             UserError: Its config cannot be read.
         """
         folder = RunFolder.existing(path)
-        config = load_config(folder.config)
-        commits = folder.read_state().get("revisions") or {} if folder.state.exists() else {}
-        policy = _starting_policy(config, caches, commits.get("policy"))
-        return cls(folder=folder, config=config, policy_path=policy)
+        config, state = load_config(folder.config), folder.read_state()
+        if noted := state.get("policy_path"):
+            caches = (Path(noted).parent, *caches)
+        policy = _starting_policy(config, caches, (state.get("revisions") or {}).get("policy"))
+        return cls(
+            folder=folder, config=config, policy_path=policy, earlier=earlier_configs(folder)
+        )
 
     def exchanges(self, *streams: StreamName) -> Iterator[Exchange]:
         """Give what was recorded of some streams; see `read_exchanges`.

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cluster.config import RunConfig
 from cluster.recordings.crossings import FIT
 from cluster.recordings.exchanges import Exchange
 from cluster.replay.difference import first_difference
@@ -56,6 +57,7 @@ def replay_reward_trainer(
             if window.is_past(version):
                 return
             if version >= start:
+                trainer.go_on_under(recording.config_at(exchange.at))
                 made = trainer.fit(exchange)
                 if window.holds(version):
                     yield _outcome(exchange, made, tolerance, leaving)
@@ -65,15 +67,38 @@ class _FreshTrainer:
     """A trainer that leaves behind what replicas refused, as the run's own did, and when it did.
 
     Args:
-        trainer: It; has fitted nothing.
+        recording: The run.
+        root: Where it writes its versions.
         refused: Versions of the run.
     """
 
-    def __init__(self, trainer: RewardTrainer, refused: Collection[int]) -> None:
-        self._trainer = trainer
+    def __init__(self, recording: Recording, root: Path, refused: Collection[int]) -> None:
+        self._recording = recording
+        self._root = root
         self._refused = refused
+        self._config: RunConfig | None = None
+        """By which it fits; None: it was not made yet."""
+        self._trainer: RewardTrainer | None = None
         self._made: list[RewardVersion] = []
         """What it goes on from; the last is live."""
+
+    def go_on_under(self, config: RunConfig) -> None:
+        """Fit by a config from now on, as the trainer of a run that was resumed with it."""
+        if config != self._config:
+            self.close()
+            self._config, newest = config, self._made[-1].path if self._made else None
+            self._trainer = _trainer(
+                self._recording,
+                config,
+                self._root,
+                keeps_state=bool(self._refused or self._recording.earlier),
+                resume_from=None if newest is None else Path(newest),
+            )
+
+    def close(self) -> None:
+        """Free the engines. May be called twice."""
+        if self._trainer is not None:
+            self._trainer.close()
 
     def fit(self, exchange: Exchange) -> RewardVersion | None:
         """Fit again what was asked; None: the version that it goes on from was not fitted."""
@@ -83,6 +108,7 @@ class _FreshTrainer:
         self._leave_refused(base or 0)
         if base not in (None, self._made[-1].version if self._made else 0):
             return None
+        assert self._trainer is not None, "go_on_under() first"
         self._trainer.number_from(number)
         made = self._trainer.fit(exchange.ask)
         assert made is not None, "rank 0 answers"
@@ -99,9 +125,9 @@ class _FreshTrainer:
 
 @contextmanager
 def _fresh(recording: Recording, root: Path, refused: Collection[int]) -> Iterator[_FreshTrainer]:
-    trainer = _trainer(recording, root, goes_back=bool(refused))
+    trainer = _FreshTrainer(recording, root, refused)
     try:
-        yield _FreshTrainer(trainer, refused)
+        yield trainer
     finally:
         trainer.close()
 
@@ -130,8 +156,14 @@ def _refused(recording: Recording) -> frozenset[int]:
     return frozenset(refused)
 
 
-def _trainer(recording: Recording, root: Path, *, goes_back: bool) -> RewardTrainer:
-    config = recording.config
+def _trainer(
+    recording: Recording,
+    config: RunConfig,
+    root: Path,
+    *,
+    keeps_state: bool,
+    resume_from: Path | None,
+) -> RewardTrainer:
     chosen = normalisation_sequences(config, recording.policy_path)
     return RewardTrainer(
         policy_path=recording.policy_path,
@@ -141,7 +173,8 @@ def _trainer(recording: Recording, root: Path, *, goes_back: bool) -> RewardTrai
         root=root,
         reference_sequences=recording.reference_sequences() if chosen is None else chosen,
         clock=time.monotonic,
-        keeps_state=goes_back,
+        keeps_state=keeps_state,
+        resume_from=resume_from,
     )
 
 

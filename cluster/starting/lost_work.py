@@ -98,7 +98,7 @@ def _part(path: Path, lost_path: Path, version_of: VersionOf, version: int) -> i
         cut_torn_line(path)
     tail: list[tuple[int, bytes, bool]] = []
     for offset, line in lines_backwards(path):
-        of = version_of(parse_line(f"{path}, byte {offset}", line.decode()))
+        of = version_of(parse_line(f"{path}, byte {offset}", line))
         if 0 <= of < version - OUT_OF_ORDER:
             break
         tail.append((offset, line, of > version))
@@ -110,6 +110,8 @@ def _part(path: Path, lost_path: Path, version_of: VersionOf, version: int) -> i
     draft = path.with_name(f".draft-{path.name}")
     with writing(path):
         lost_path.parent.mkdir(exist_ok=True)
+        if lost_path.exists():
+            cut_torn_line(lost_path)  # of one that was killed at it; its lines are here again
         with lost_path.open("ab") as file:
             file.write(b"".join(line for _, line, is_lost in again if is_lost))
         flush(lost_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,20 @@ from cluster.config import RunConfig
 from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
 from cluster.recordings.streams import FIRST_SAMPLES, read
 from cluster.run_folder import RunFolder
+from cluster.starting.belonging import (
+    Told,
+    learned_through,
+    prove_policy,
+    refuse_missing_ledger,
+    refuse_missing_reward,
+    refuse_older_ledger,
+)
 from cluster.starting.given_reward import adopt
 from cluster.starting.lost_work import half_kept, set_aside
 from cluster.starting.ports import free_port
 from label_queue.connectors.places import refuse_other_names, refuse_other_projects
 from label_queue.ledger.opening import LET_GO_S, open_when_free
-from label_queue.ledger.sql import SqlLedger
-from label_queue.ledger_place import LedgerPlace
+from label_queue.ledger.patience import when_possible
 from label_queue.shell import Recollection
 from protocol.errors import (
     BundleCorrupt,
@@ -31,9 +38,9 @@ from protocol.errors import (
 )
 from protocol.files import flush, read_text, writing
 from protocol.fits import RewardVersion
-from protocol.labels import PolicyProvenance
 from protocol.logs import logger_of
-from protocol.messages import Rollout
+from protocol.messages import PolicyVersion, Rollout
+from protocol.ports import Learner
 from reward_service.bundle_manifest import read_manifest
 from reward_service.retention import bundles_after, newest_bundle, withdraw_bundle
 
@@ -96,8 +103,10 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
         version: The checkpoint to go on from; None: the newest.
 
     Raises:
-        InputError: The run has finished, and all its episodes are trained.
-        MissingError: There is none of this version; or none at all, though there were some.
+        InputError: The run has finished, and all its episodes are trained; or its ledger is an
+            older copy.
+        MissingError: There is none of this version; or none at all, though there were some; or the
+            reward that it served is not there.
         BundleCorrupt: It is not what was written; the one before it is named.
         ResourceError: A folder may not be looked into.
     """
@@ -115,13 +124,14 @@ def read_resumption(folder: RunFolder, config: RunConfig, version: int | None) -
             "give it more with --set run.episodes=N"
         )
     at = checkpoint.policy_version
-    announced, announced_reward = _announced(config.labels.ledger_place(folder.ledger))
+    told = _told_by_all_that_is_kept(folder, config, checkpoint, found)
+    prove_policy(folder, checkpoints, at)
     on_disk = set(folder.restorable()) - set(half_kept(folder, at))
     return Resumption(
         checkpoint=checkpoint,
-        publish_as=free_number(at, announced, on_disk),
-        reward=_newest_reward(folder, config, announced_reward),
-        unserved=_unserved_rewards(folder, config, announced_reward),
+        publish_as=free_number(at, told.policy, on_disk),
+        reward=_newest_reward(folder, config, told.reward),
+        unserved=_unserved_rewards(folder, config, told.reward),
         reference=tuple(_read_reference(folder.checkpoints / REFERENCE_FILE)),
         ended_at=_ended_at(folder),
     )
@@ -186,6 +196,7 @@ def wait_for_ledger(
 
     Raises:
         ResourceError: Something holds it for longer than `timeout_s`.
+        MissingError: It is not there, though the run has had one.
         InputError: It is another run's, or none.
     """
     place = config.labels.ledger_place(folder.ledger)
@@ -193,6 +204,7 @@ def wait_for_ledger(
     def say(error: ResourceError) -> None:
         tell(f"waiting for the ledger, {timeout_s:g} s at most: {error}")
 
+    when_possible(lambda: refuse_missing_ledger(folder, place), timeout_s, say)
     open_when_free(place, folder.run_id, timeout_s, say).close()
 
 
@@ -252,6 +264,32 @@ def after_a_death(config: RunConfig, folder: RunFolder) -> tuple[RunConfig, Resu
     return at_the_old_port(own, folder.read_state()), resumption
 
 
+async def restored(
+    learner: Learner,
+    fresh: PolicyVersion,
+    resumption: Resumption,
+    checkpoints: RunCheckpoints,
+) -> PolicyVersion:
+    """Have a learner go on where another was kept; return the policy version at which it stands.
+
+    Args:
+        learner: Just started.
+        fresh: The version at which it stands, which is ρ.
+        resumption: What its run goes on from.
+        checkpoints: The run's.
+
+    Raises:
+        BundleCorrupt: What was kept is not what was written; the checkpoint before it is named.
+    """
+    at = resumption.checkpoint.policy_version
+    if at == resumption.publish_as == 0:
+        return fresh
+    try:
+        return await learner.resume(at, resumption.publish_as)
+    except BundleCorrupt as error:
+        raise checkpoints.corrupt(at, str(error)) from error
+
+
 def keep_reference(folder: RunFolder, rollouts: list[Rollout]) -> None:
     """Write down the samples of ρ, which a resumed run must have again, flushed to disk."""
     path = folder.checkpoints / REFERENCE_FILE
@@ -285,14 +323,20 @@ def recollect(folder: Path) -> Recollection:
     )
 
 
-def _announced(place: LedgerPlace) -> tuple[int, int]:
-    """Return the newest versions of policy and reward that anybody was told of; 0: of none."""
-    ledger = SqlLedger.open_to_read(place)
-    try:
-        policy = max((each.version for each in ledger.read(PolicyProvenance)), default=0)
-        return policy, max((each.version for each in ledger.read(RewardVersion)), default=0)
-    finally:
-        ledger.close()
+def _told_by_all_that_is_kept(
+    folder: RunFolder, config: RunConfig, checkpoint: RunCheckpoint, versions: Sequence[int]
+) -> Told:
+    """Return how far a run's ledger goes, which is as far as what else the run keeps.
+
+    Of a given reward none of this run's labels are behind, and it is copied again where it is gone.
+    """
+    place, rewards = config.labels.ledger_place(folder.ledger), folder.rewards.resolve()
+    told, is_own = Told.by(place), config.run.reward is None
+    learned = learned_through(rewards) if is_own else {}
+    refuse_older_ledger(told, place, checkpoint, versions, learned)
+    if is_own:
+        refuse_missing_reward(rewards, told.reward)
+    return told
 
 
 def _newest_reward(folder: RunFolder, config: RunConfig, announced: int) -> RewardVersion | None:

@@ -21,6 +21,8 @@ from typing import IO
 
 import psutil
 
+from cluster.process_start import since_boot_s
+
 GRACE_S = 2.0
 """For what ends by itself when its node is gone, the label queue's last commit among it."""
 KILL_S = 10.0
@@ -55,7 +57,7 @@ class Undertaker:
 
     def mind_session(self, leader: int) -> None:
         """End, some day, every process of the session of that leader, which runs and is ours."""
-        self._tell({"session": leader, "began_at": psutil.Process(leader).create_time()})
+        self._tell({"session": leader, "began_at_s": since_boot_s(leader)})
 
     def mind_share(self, address: str, run_id: str) -> None:
         """Remove, some day, a run's part in the Serve of the Ray cluster at an address."""
@@ -87,15 +89,16 @@ def members(sessions: Mapping[int, float]) -> list[psutil.Process]:
     """Return the living processes of some sessions.
 
     Args:
-        sessions: When each began, Unix seconds, by its leader's pid. While a process of it lives,
-            the kernel gives the number to no other; what is older than it is not of it.
+        sessions: When each began, in seconds from the kernel's start, by its leader's pid. While a
+            process of it lives, the kernel gives the number to no other; what is older than it is
+            not of it.
     """
     found = []
     for process in psutil.process_iter():
         # A process may end, or be another user's.
         with suppress(psutil.Error, OSError):
-            began_at = sessions.get(os.getsid(process.pid))
-            if began_at is None or process.create_time() < began_at - 1:
+            began_at_s = sessions.get(os.getsid(process.pid))
+            if began_at_s is None or since_boot_s(process.pid) < began_at_s:
                 continue
             if process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
@@ -122,7 +125,7 @@ def work(lines: Iterable[str]) -> None:
     for line in lines:
         told = json.loads(line)
         if "session" in told:
-            sessions[told["session"]] = told["began_at"]
+            sessions[told["session"]] = told["began_at_s"]
         else:
             share = told["share"]
     end(sessions)

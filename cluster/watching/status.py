@@ -14,6 +14,7 @@ import psutil
 
 from cluster.inert_text import inert, shell_word
 from cluster.metrics.jsonl_sink import read_metrics
+from cluster.process_start import is_of, mark_of
 from cluster.run_folder import RunFolder
 from cluster.run_state import refuse_lack
 from protocol.errors import MissingError, ResourceError, UserError
@@ -191,11 +192,19 @@ def driver_process(state: Mapping[str, Any]) -> psutil.Process | None:
     """
     try:
         process = psutil.Process(state["pid"])
-        # Pids are used again: the same process must have started when the run says it did.
-        is_it = abs(process.create_time() - float(state["pid_started_at"])) < 1
+        is_it = _is_that(process, state)
         return process if is_it and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None
+
+
+def _is_that(process: psutil.Process, state: Mapping[str, Any]) -> bool:
+    """Whether a process of the run's number is the run's: numbers are used again."""
+    mark: str | None = state.get("pid_mark")
+    # An older version, with which the run may have gone on since, leaves the mark as it was.
+    if mark is not None and is_of(mark, process.pid):
+        return mark_of(process.pid) == mark
+    return bool(abs(process.create_time() - state["pid_started_at"]) < 1)
 
 
 def is_here(state: Mapping[str, Any]) -> bool:

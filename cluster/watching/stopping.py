@@ -42,14 +42,19 @@ def request_stop(
 
     Raises:
         MissingError: The folder holds no run.
-        ResourceError: It has not ended in time, and is not to be or cannot be killed from here.
+        ResourceError: It has not ended in time, and is not to be or cannot be killed from here; or
+            it is being resumed, and did not begin in time.
     """
     folder = RunFolder.existing(path)
     state = read_state(path)
-    if _has_ended(state):
-        return f"{path}: {_how_it_ended(path, state, 'already ')}"
-    folder.request_stop(reason, at_once=at_once)
     wait_s = timeout_s if timeout_s is not None else AT_ONCE_S if at_once else STOP_S
+    if _has_ended(state):
+        if folder.is_driven():
+            folder.request_stop(reason, at_once=at_once)
+            state = _wait_for_driver(folder, wait_s)
+        if _has_ended(state):
+            return f"{path}: {_how_it_ended(path, state, 'already ')}"
+    folder.request_stop(reason, at_once=at_once)
     ended = _wait(path, wait_s)
     if ended is not None:
         return f"{path}: {_how_it_ended(path, ended)}"
@@ -71,6 +76,30 @@ def _how_it_ended(path: Path, state: Mapping[str, Any], before: str = "") -> str
     if state["state"] == "dead":
         return driver_death(path, state)
     return f"{before}{state['state']}"
+
+
+def _wait_for_driver(folder: RunFolder, timeout_s: float) -> dict[str, Any]:
+    """Return the state of a run that has ended, and has a driver, once that has begun or is gone.
+
+    It is about to go on with the run, for which it looks through the folder first; or it writes the
+    report.
+
+    Raises:
+        ResourceError: It does so for longer than is waited.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        is_driven = folder.is_driven()  # before the state is read, which it may change as it goes
+        state = read_state(folder.path)
+        if not (is_driven and _has_ended(state)):
+            return state
+        if time.monotonic() >= deadline:
+            raise ResourceError(
+                f"{folder.path} is {state['state']}, and a process is about to go on with it, or "
+                f"writes its report, for {timeout_s:g} s by now: where it goes on, it will stop as "
+                "it begins"
+            )
+        time.sleep(POLL_S)
 
 
 def _wait(path: Path, timeout_s: float) -> dict[str, Any] | None:

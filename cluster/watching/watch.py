@@ -75,6 +75,8 @@ class Watch:
         self._starvation = Starvation(journal.alarmed)
         self._progress: tuple[float | None, ...] = ()
         """What the parts have given so far."""
+        self._has_looked = False
+        """Else `run.json` may say how it stood in a life before, whatever changed since."""
         self._unnoted: dict[str, object] = {}
         """Changes of `run.json` that a full disk did not take yet."""
 
@@ -149,6 +151,7 @@ class Watch:
         if self._unnoted:
             self._note()
         self._heed_disk(await labels.want_of_room())
+        self._has_looked = True
         answers = await asyncio.gather(*(_stats_of(actor) for actor in actors()))
         stats = [each for each in answers if each is not None]
         self._journal.actors_stood(stats)
@@ -166,7 +169,7 @@ class Watch:
     def _take_note_of(self, cord: CordState) -> None:
         """Tell the journal how the cord hangs, and in `run.json` others, when that changed."""
         self._journal.cord_stood(cord)
-        if cord != self._cord:
+        if cord != self._cord or not self._has_looked:
             self._cord = cord
             self._note(cord=asdict(cord))
 
@@ -179,6 +182,8 @@ class Watch:
                 self._journal.alarmed("the disk is full", words)
             else:
                 self._journal.alarmed("the disk has room again", "the run goes on")
+        elif not self._has_looked:
+            self._note(disk=words)
 
     def _note(self, **changes: object) -> None:
         """Write into `run.json`, as soon as the disk has room for it."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cluster.loops.journal import Journal
+from cluster.loops.steady_clock import SteadyClock
 from cluster.metrics.hub import MetricsHub
 from cluster.recordings.streams import Recordings
 from protocol.fits import RewardVersion
@@ -72,6 +73,8 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.now = START
+        self.set_by_s = 0.0
+        """By how much somebody set the machine's clock."""
         self.sink = MemorySink()
         self.folder = folder
         self.recordings = Recordings(folder)
@@ -79,7 +82,8 @@ class Desk:
             self.recordings,
             MetricsHub([self.sink], lambda: self.now - START),
             gold=LengthGold(),
-            now=lambda: self.now,
+            now=lambda: self.now + self.set_by_s,
+            steady=SteadyClock(lambda: START, lambda: self.now - START),
         )
 
     @property

@@ -8,25 +8,17 @@ import pytest
 
 from cluster.config import RunConfig
 from cluster.config_file import parse_config
-from cluster.guards.state import GuardsState
-from cluster.loops.checkpoints import RunCheckpoint
-from cluster.loops.drafting import DrafterState
-from cluster.loops.staleness import BoundState
-from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import adopt, find_bundle
 from cluster.starting.lost_work import set_aside
 from cluster.starting.resumption import (
     Resumption,
     after_a_death,
-    keep_reference,
     kept_version,
     read_resumption,
-    run_checkpoints,
 )
-from label_queue.ledger.sql import SqlLedger
 from protocol.errors import NotFinite
-from protocol.fits import RewardVersion
 from reward_service.retention import newest_bundle, withdraw_bundle
+from tests.support.kept_run import KeptRun
 from tests.support.present import present
 from tests.support.reward import write_reward_versions
 from tests.support.tiny_model import save_tiny_model
@@ -34,30 +26,12 @@ from tests.support.tiny_model import save_tiny_model
 pytestmark = pytest.mark.timeout(60)
 
 
-class Run:
+class Run(KeptRun):
     """A run of which parts die while they start."""
 
     def __init__(self, path: Path, config: RunConfig) -> None:
-        self.folder = RunFolder.create(path)
-        self.folder.update_state(run_id=path.name, started_at=0.0, state="stopped")
-        keep_reference(self.folder, [])
-        SqlLedger.open(self.folder.ledger, path.name).close()
+        super().__init__(path, num_labels=40)
         self.config = config
-
-    def keep(self, version: int) -> None:
-        (self.folder.policies / f"v{version:06d}").mkdir(parents=True)
-        checkpoint = RunCheckpoint(
-            policy_version=version,
-            episodes=8 * version,
-            bound=BoundState(version=version),
-            drafter=DrafterState(),
-            num_prompts=0,
-            guards=GuardsState(),
-            least_reward_version=0,
-            ledger_seq_of_reward={},
-            num_unscored=0,
-        )
-        run_checkpoints(self.folder).write(checkpoint)
 
     def lose_a_part(self) -> Resumption | None:
         self.config, resumption = after_a_death(self.config, self.folder)
@@ -114,7 +88,7 @@ def test_a_reward_that_nobody_was_told_of_is_no_served_one(tmp_path: Path) -> No
     model = save_tiny_model(tmp_path / "model")
     made = write_reward_versions(run.folder.rewards.resolve(), model, 3)
     assert rewards(run.lose_a_part()) == (None, [1, 2, 3])
-    tell_of(run, made[0])
+    run.write([made[0]])  # every replica serves it
     assert rewards(run.lose_a_part()) == (1, [2, 3])
     withdraw_bundle(Path(made[2].path), NotFinite("it scores NaN"))
     assert rewards(run.lose_a_part()) == (1, [2])
@@ -132,18 +106,11 @@ def test_a_reward_that_nobody_was_told_of_and_that_is_damaged_is_made_again(
     run.keep(0)
     root = run.folder.rewards.resolve()
     made = write_reward_versions(root, save_tiny_model(tmp_path / "model"), 4)
-    tell_of(run, made[0])
+    run.write([made[0]])  # every replica serves it
     (Path(made[damaged - 1].path) / "manifest.json").write_text("{")
     for _ in range(2):
         assert rewards(run.lose_a_part()) == (1, offered)
     assert newest_bundle(root) == root / f"v{next_from:06d}"
-
-
-def tell_of(run: Run, version: RewardVersion) -> None:
-    """Write in a run's ledger that every replica serves a version."""
-    ledger = SqlLedger.open(run.folder.ledger, run.folder.run_id)
-    ledger.write([version])
-    ledger.close()
 
 
 def rewards(resumption: Resumption | None) -> tuple[int | None, list[int]]:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +123,30 @@ def test_a_request_in_the_folder_is_heeded_while_the_event_loop_is_blocked(
     assert ending.signal_number is None
 
 
+def test_a_request_that_this_user_may_not_read_is_one_and_signals_are_heard_still(
+    ending: Ending, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = folder.path / "control" / "stop"
+
+    def refused(path: Path) -> bytes:
+        assert path == request
+        raise PermissionError(13, "Permission denied", str(path))
+
+    async def work() -> None:
+        with ending.finishing_by(lambda: None):
+            monkeypatch.setattr(Path, "read_bytes", refused)
+            request.touch()
+            while ending.reason is None:  # noqa: ASYNC110 -- as above
+                await asyncio.sleep(0.01)
+            send(signal.SIGTERM)
+            while ending.signal_number is None:  # noqa: ASYNC110 -- as above
+                await asyncio.sleep(0.01)
+
+    ending.run(work())
+    assert ending.reason == f"{request} is there (Permission denied)"
+    assert (ending.has_stopped, ending.signal_number) == (True, signal.SIGTERM)
+
+
 def test_a_request_for_at_once_does_not_let_the_loops_finish(
     ending: Ending, folder: RunFolder
 ) -> None:
@@ -145,10 +170,19 @@ def test_a_signal_before_the_event_loop_interrupts_what_goes_on(
     assert (state["state"], state["stop_reason"]) == ("stopped", "interrupted by SIGTERM")
 
 
-def test_a_request_of_an_earlier_run_in_the_folder_is_forgotten(folder: RunFolder) -> None:
-    folder.request_stop("then")
-    with Ending(folder, FOR_EVER_S):
-        assert folder.stop_requested() is None
+def test_a_run_that_was_asked_to_stop_before_it_began_ends_as_it_begins(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "POLL_S", 0.01)
+    folder.request_stop("not now")
+
+    async def work() -> None:
+        await asyncio.sleep(FOR_EVER_S)
+
+    with Ending(folder, FOR_EVER_S) as ending, _accounting(folder, ending):
+        ending.run(work())
+    state = folder.read_state()
+    assert (state["state"], state["stop_reason"]) == ("stopped", "not now")
 
 
 def test_the_signals_are_given_back(folder: RunFolder) -> None:

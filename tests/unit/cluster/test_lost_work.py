@@ -113,7 +113,16 @@ def test_a_line_that_a_crash_left_half_written_is_dropped_in_every_stream(
     assert rows(folder.recordings / "learner.jsonl") == [{"doing": "step"}]
 
 
-def test_a_line_that_is_no_row_is_named(folder: RunFolder) -> None:
-    folder.metrics.write_text('{"policy/step": 9}\nnonsense\n')
+def test_who_was_killed_at_it_has_broken_no_line_of_what_was_lost(folder: RunFolder) -> None:
+    lost = folder.path / "lost" / "metrics.jsonl"
+    lost.parent.mkdir()
+    lost.write_text('{"policy/step": 5}\n{"policy/st')
+    set_aside(folder, 10)
+    assert rows(lost) == [{"policy/step": 5}, {"policy/step": 11}]
+
+
+@pytest.mark.parametrize("line", [b"nonsense", b'{"policy/step": "\xff"}'])
+def test_a_line_that_is_no_row_is_named(folder: RunFolder, line: bytes) -> None:
+    folder.metrics.write_bytes(b'{"policy/step": 9}\n' + line + b"\n")
     with pytest.raises(InputError, match=r"metrics\.jsonl, byte 19: not JSON"):
         set_aside(folder, 10)

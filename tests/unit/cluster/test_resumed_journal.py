@@ -56,6 +56,21 @@ def test_the_time_in_between_is_neither_work_nor_idleness(desk: Desk) -> None:
     assert [span["doing"] for span in spans] == ["step", "rollouts", "down", "step"]
 
 
+def test_where_the_clock_was_set_back_meanwhile_what_was_done_stays_done(folder: Path) -> None:
+    desk = Desk(folder)
+    desk.now = START - 3600
+    desk.journal.resume([{"policy/episodes": 8.0}], num_unscored=0, ended_at=START + 10)
+    assert desk.journal.pace()["throughput/learner_idle"] == pytest.approx(0.4)
+    with desk.journal.learning():
+        desk.now += 6
+    pace = desk.journal.pace()
+    assert pace["throughput/learner_idle"] == pytest.approx(4 / 16)
+    assert pace["throughput/episodes_per_s"] == pytest.approx(8 / 16)
+    begun = [float(str(span["started_at"])) for span in desk.recorded("learner")]
+    assert begun == sorted(begun)
+    desk.recordings.close()
+
+
 def test_actors_that_are_others_go_on_with_the_sums(desk: Desk) -> None:
     desk.journal.actors_stood([make_stats(10.0, 10.0, 100)])
     assert desk.last_row["throughput/generation_s"] == pytest.approx(5 + 10)

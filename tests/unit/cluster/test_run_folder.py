@@ -128,3 +128,21 @@ def test_one_process_at_a_time_drives_a_run(tmp_path: Path) -> None:
         raise AssertionError("two at once")
     with folder.driven():
         pass
+
+
+def test_it_is_seen_whether_one_does(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    assert not folder.is_driven()
+    for _ in range(2):
+        with folder.driven():
+            assert RunFolder(tmp_path).is_driven()
+        assert not folder.is_driven()
+
+
+def test_what_a_run_was_asked_before_it_is_driven_is_forgotten(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    folder.request_stop("then")
+    with folder.driven():
+        assert folder.stop_requested() is None
+        folder.request_stop("now")
+        assert folder.stop_requested() == "now"

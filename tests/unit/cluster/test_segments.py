@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mcap.reader import make_reader
 
-from cluster.recordings.segment_files import SegmentFile, reseal, segment_files
+from cluster.recordings.segment_files import SegmentFile, reseal, seal_left, segment_files
 from cluster.recordings.segments import LIVE, SegmentWriter, StoredMessage, read_segment
 from protocol.errors import BundleCorrupt, MissingError
 
@@ -130,6 +130,36 @@ def test_a_segment_left_behind_is_sealed_without_its_tail(tmp_path: Path) -> Non
         (m.topic, m.version, m.schema, m.sequence, m.at, m.content) for m in before
     ]
     assert contents(file.path) == CONTENTS[:2]
+
+
+@pytest.mark.parametrize("num_zeros", [1, 5_000])
+def test_zeros_that_the_disk_had_not_filled_are_a_torn_tail(tmp_path: Path, num_zeros: int) -> None:
+    live = write(tmp_path / "000007-batches.mcap", CONTENTS, is_sealed=False)
+    whole = live.read_bytes()
+    for cut in range(0, len(whole), 5):
+        live.write_bytes(whole[:cut] + bytes(num_zeros))
+        found = contents(live)
+        assert found == CONTENTS[: len(found)]
+    live.write_bytes(whole + bytes(num_zeros))
+    assert contents(live) == CONTENTS
+    live.write_bytes(whole + bytes(num_zeros) + b"\1" * 9)
+    with pytest.raises(BundleCorrupt, match="frame 4 at byte"):
+        contents(live)
+    live.write_bytes(bytes(num_zeros))
+    assert contents(live) == []
+
+
+def test_one_that_is_sealed_already_counts_once_and_its_live_file_goes(tmp_path: Path) -> None:
+    live = write(tmp_path / "000007-batches.mcap", CONTENTS, is_sealed=False)
+    (file,) = segment_files(tmp_path)
+    kept = live.read_bytes()
+    reseal(file)
+    live.write_bytes(kept)  # as where it was killed before it could remove it
+    (file,) = segment_files(tmp_path)
+    assert not file.is_live
+    seal_left(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["000007-batches.mcap"]
+    assert contents(file.path) == CONTENTS
 
 
 def test_a_segment_that_is_not_there_is_missing(tmp_path: Path) -> None:

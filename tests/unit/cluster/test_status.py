@@ -13,11 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cluster.process_start import mark_of
 from cluster.run_folder import RunFolder
 from cluster.watching import status
 from cluster.watching.status import describe, has_driver, read_status
 from protocol.cord import Pulled
 from protocol.errors import InputError, MissingError, ResourceError
+from tests.support.clock_set_back import set_clock_back
 from tests.support.labels import make_cord
 
 
@@ -62,6 +64,26 @@ def test_a_run_whose_process_is_gone_is_dead(folder: RunFolder) -> None:
 def test_a_process_that_took_the_run_s_number_later_is_not_the_run(folder: RunFolder) -> None:
     folder.update_state(pid_started_at=psutil.Process().create_time() - 3600)
     assert read_status(folder.path)["state"] == "dead"
+
+
+def test_a_run_goes_on_whatever_becomes_of_the_clock(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.update_state(pid_mark=mark_of(os.getpid()))
+    set_clock_back(monkeypatch, 3600.0)
+    assert psutil.Process().create_time() < folder.read_state()["pid_started_at"] - 3599
+    assert read_status(folder.path)["state"] == "running"
+
+
+def test_a_mark_tells_a_run_s_process_from_one_that_took_its_number_later(
+    folder: RunFolder,
+) -> None:
+    boot, pid, ticks = mark_of(os.getpid()).split()
+    for another in (f"{boot} {pid} {int(ticks) - 1}", f"another-{boot} {pid} {ticks}"):
+        folder.update_state(pid_mark=another)
+        assert read_status(folder.path)["state"] == "dead"
+    folder.update_state(pid_mark=f"{boot} {int(pid) + 1} {ticks}")  # an older version went on since
+    assert read_status(folder.path)["state"] == "running"
 
 
 def test_a_run_on_another_host_is_taken_at_its_word(folder: RunFolder) -> None:

@@ -58,6 +58,19 @@ class ClockThatKnowsDeath(Clock):
             os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
 
 
+class ClockOfAResumption(Clock):
+    """Of a run that is about to go on: it begins after `begins_after_s`, and then stops."""
+
+    def __init__(self, folder: RunFolder, begins_after_s: float, stops_after_s: float) -> None:
+        super().__init__(folder, stops_after_s)
+        self._begins_after_s = begins_after_s
+
+    def sleep(self, seconds: float) -> None:
+        if self.now < self._begins_after_s <= self.now + seconds:
+            self._folder.update_state(state="starting")
+        super().sleep(seconds)
+
+
 def set_clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     here = SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep, time=lambda: 7.0)
     monkeypatch.setattr(stopping, "time", here)
@@ -70,6 +83,40 @@ def test_a_stop_waits_until_the_run_has_ended(
     set_clock(monkeypatch, clock)
     assert request_stop(folder.path, "enough", 60) == f"{folder.path}: stopped"
     assert clock.now == 3.0
+
+
+def test_a_run_that_is_about_to_go_on_is_stopped_as_it_begins(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ClockOfAResumption(folder, begins_after_s=20.0, stops_after_s=23.0)
+    set_clock(monkeypatch, clock)
+    folder.update_state(state="finished")
+    with folder.driven():
+        assert request_stop(folder.path, "enough", 60) == f"{folder.path}: stopped"
+    assert clock.now == 23.0
+
+
+def test_of_one_that_does_not_begin_in_time_it_is_said(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_clock(monkeypatch, ClockOfAResumption(folder, begins_after_s=70.0, stops_after_s=1e9))
+    folder.update_state(state="stopped")
+    with folder.driven():
+        with pytest.raises(ResourceError, match=r"is stopped, and a process .* for 60 s by now"):
+            request_stop(folder.path, "enough", 60)
+        assert folder.stop_requested() == "enough"
+
+
+def test_a_run_that_writes_its_report_has_ended(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.update_state(state="finished")
+    driven = folder.driven()
+    driven.__enter__()
+    clock = Clock(folder, stops_after_s=1e9)
+    monkeypatch.setattr(clock, "sleep", lambda _: driven.__exit__(None, None, None))
+    set_clock(monkeypatch, clock)
+    assert request_stop(folder.path, "enough", 60) == f"{folder.path}: already finished"
 
 
 def test_a_run_that_does_not_stop_in_time_is_told_with_the_mend(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 
 import psutil
 import pytest
 
+from cluster.process_start import since_boot_s
 from cluster.starting.undertaker import SHARE, Undertaker, members, work
+from tests.support.clock_set_back import set_clock_back
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -110,10 +113,26 @@ def test_that_it_was_killed_itself_is_no_matter_to_the_driver(daemon: Daemon) ->
 
 
 def test_a_session_that_took_the_number_later_would_be_no_member(daemon: Daemon) -> None:
-    began_at = daemon.leader.create_time()
-    found = {process.pid for process in members({daemon.leader.pid: began_at})}
+    began_at_s = since_boot_s(daemon.leader.pid)
+    found = {process.pid for process in members({daemon.leader.pid: began_at_s})}
     assert found == {daemon.leader.pid, daemon.child.pid}
-    assert members({daemon.leader.pid: began_at + 60}) == []
+    assert members({daemon.leader.pid: began_at_s + 60}) == []
+
+
+def test_what_is_minded_is_ended_whatever_becomes_of_the_clock(
+    daemon: Daemon, stranger: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undertaker = Undertaker()
+    told: list[Mapping[str, object]] = []
+    monkeypatch.setattr(undertaker, "_tell", told.append)
+    undertaker.mind_session(daemon.leader.pid)
+    undertaker.close()
+    set_clock_back(monkeypatch, 3600.0)
+    monkeypatch.setattr("cluster.starting.undertaker.GRACE_S", 0.0)
+    work(json.dumps(each) for each in told)
+    assert is_gone(daemon.leader)
+    assert is_gone(daemon.child)
+    assert not is_gone(stranger.child)
 
 
 def test_what_ends_by_itself_is_given_the_time(
@@ -128,7 +147,7 @@ def test_what_ends_by_itself_is_given_the_time(
 
     monkeypatch.setattr("cluster.starting.undertaker.time.sleep", sleep)
     monkeypatch.setattr("cluster.starting.undertaker.time.monotonic", lambda: 0.0)
-    work([f'{{"session": {daemon.leader.pid}, "began_at": {daemon.leader.create_time()}}}\n'])
+    work([f'{{"session": {daemon.leader.pid}, "began_at_s": {since_boot_s(daemon.leader.pid)}}}\n'])
     assert len(waited) >= 3  # force would have ended it after one
 
 

@@ -177,6 +177,27 @@ async def test_what_an_interrupted_look_did_not_tell_the_next_one_tells(tmp_path
     assert queue.sampled == [(0, 11.0)]
 
 
+async def test_what_was_in_the_way_of_a_life_before_is_not_told_of_this_one(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path)
+    hanging = {"is_pulled": True, "pulled_by": "ann", "reason": "it rhymes"}
+    # Killed with a full disk, and as somebody released the cord.
+    folder.update_state(disk="free space", cord=hanging)
+    content = {"people": ["ann"], "policy": {"path": "model"}, "prompts": {}, "labels": {}}
+    config = parse_config({**content, "run": {"episodes": 5120}}, "test")
+    recordings, sink = Recordings(folder.recordings), MemorySink()
+    journal = Journal(recordings, MetricsHub([sink], lambda: 0.0), now=lambda: 100.0)
+    display = RunDisplay(Console(file=io.StringIO(), width=100), "demo-1")
+    watching = watch.Watch(config, folder, journal, display, PeakMemory())
+    queue: Any = Queue()
+    await watching.look(queue, one_actor)
+    recordings.close()
+    state = {"mode": "online", "seed": 1, "state": "running", "folder": tmp_path, "metrics": {}}
+    told = describe({**state, **folder.read_state()}, as_json=False)
+    assert "cord" not in told
+    assert "disk" not in told
+    assert sink.alerts == []
+
+
 def test_nodes_that_are_waited_for_are_told_instead_of_the_phase(tmp_path: Path) -> None:
     folder, out = RunFolder.create(tmp_path), io.StringIO()
     content = {"people": ["ann"], "policy": {"path": "model"}, "prompts": {}, "labels": {}}
