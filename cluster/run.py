@@ -23,6 +23,7 @@ from cluster.ending import Ending
 from cluster.failure import first_cause
 from cluster.inert_text import one_line
 from cluster.interrupted import Interrupted
+from cluster.outlived_streams import outlived_streams
 from cluster.run_folder import RunFolder
 from cluster.starting.absolute_paths import with_absolute_paths
 from cluster.starting.environment import prepare_environment
@@ -41,6 +42,7 @@ RUNS = Path("runs")
 VERSIONS_OF = ("andon", "torch", "ray", "deepspeed", "transformers", "wandb")
 
 
+@outlived_streams()
 def run_to_end(config: RunConfig, path: Path | None) -> None:
     """Run a config until its episodes are trained, it is stopped, or it fails; then report.
 
@@ -74,6 +76,7 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
         _conduct_to_end(at_one_commit, folder, RUNS, texts, None)
 
 
+@outlived_streams()
 def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None) -> None:
     """Go on with a run that was stopped, was interrupted or died; then report.
 
