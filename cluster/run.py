@@ -119,6 +119,7 @@ def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: in
     texts = check_before_start(as_it_goes_on, folder.path, cache)
     set_aside(folder, kept_version(resumption))
     save_config(config, folder.config)
+    folder.forget_picture()
     resumed_at = [*state.get("resumed_at", ()), time.time()]
     folder.update_state(
         **_process(),

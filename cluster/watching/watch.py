@@ -62,7 +62,8 @@ class Watch:
         self._journal = journal
         self._display = display
         self._memory = memory
-        self._cord = CordState(is_pulled=False)
+        self._cord: CordState | None = None
+        """How it hangs; None before the first look, when `run.json` may say how it once hung."""
         self._untold: list[tuple[int, float]] = []
         """Policy versions first sampled, and when, that the label queue was not yet told of."""
         self._phase = ""
@@ -70,8 +71,8 @@ class Watch:
         """What nodes are waited for, which is told instead of the phase; "" while none are."""
         self._told = ""
         self._trouble = ""
-        self._disk = ""
-        """What people must do because the disk is full; "" while it is not."""
+        self._disk: str | None = None
+        """What people must do because the disk is full; "" while it is not, None as above."""
         self._starvation = Starvation(journal.alarmed)
         self._progress: tuple[float | None, ...] = ()
         """What the parts have given so far."""
@@ -108,7 +109,7 @@ class Watch:
         if note:
             snapshot["note"] = note
         alarms = [inert(words) for words in (self._disk, self._trouble) if words]
-        if self._cord.is_pulled:
+        if self._cord is not None and self._cord.is_pulled:
             alarms.append(describe_cord(self._cord, self._folder.path))
         if alarms:
             snapshot["alarm"] = "\n".join(alarms)
@@ -172,12 +173,12 @@ class Watch:
 
     def _heed_disk(self, words: str) -> None:
         """Tell people when the disk is full, and when it has room again: the steps wait for it."""
-        if words != self._disk:
-            self._disk = words
+        before, self._disk = self._disk, words
+        if words != before:
             self._note(disk=words)
             if words:
                 self._journal.alarmed("the disk is full", words)
-            else:
+            elif before:
                 self._journal.alarmed("the disk has room again", "the run goes on")
 
     def _note(self, **changes: object) -> None:
