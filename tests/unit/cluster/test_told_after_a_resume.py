@@ -109,3 +109,8 @@ def test_what_held_a_run_up_in_its_last_moments_is_not_told_for_ever(running: Ru
     assert "it shouts" not in told()
     assert "free space" not in told()
     assert sink.alerts == []
+
+
+def test_a_run_that_goes_on_has_had_its_peak_of_memory() -> None:
+    with PeakMemory(interval_s=3600.0, peak_bytes=2**50) as memory:
+        assert memory.peak_bytes == 2**50
