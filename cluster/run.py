@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import platform
+import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from cluster.starting.environment import prepare_environment
 from cluster.starting.preflight import check_before_start
 from cluster.starting.revisions import at_commits
 from cluster.watching.closing_words import closing_words
+from cluster.watching.display import console_of
 from protocol.errors import AndonError
 from protocol.files import is_folder, reading
 from protocol.names import run_id_of
@@ -140,7 +142,7 @@ def _conduct_to_end(
     texts: RunTexts | None,
     resumption: Resumption | None,
 ) -> None:
-    console = Console()
+    console = console_of(sys.stdout)
     with Ending(folder, config.cluster.stop_s) as ending:
         with _accounting(folder, ending):
             # Ray is imported only now: what it reads from the environment has just been set.
