@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from cluster.commands.alone import fit_reward, train
@@ -16,9 +18,23 @@ from cluster.commands.people import label, labelers
 from cluster.commands.planning import plan
 from cluster.commands.replay import replay
 from cluster.commands.runs import demo, report, resume, run, status, stop
+from cluster.outlived_streams import outlived_streams, show_every_character
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands. Every terminal shows their words, as far as its encoding goes.
+
+    What a command failed of is told by its exit code too, and so nothing fails where the one line
+    of it cannot be written.
+    """
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        show_every_character()
+        with outlived_streams(["stderr"]):
+            return super().main(*args, **kwargs)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="andon")
 def main() -> None:
     """Andon: fully online RLHF that people can rely on.

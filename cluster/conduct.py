@@ -95,7 +95,8 @@ async def conduct(
         IntegrityError: Something that must hold did not.
     """
     with ExitStack() as stack:
-        memory = stack.enter_context(PeakMemory())
+        peak_bytes = folder.read_state().get("peak_memory_bytes") or 0
+        memory = stack.enter_context(PeakMemory(peak_bytes=peak_bytes))
         stack.callback(lambda: folder.update_state(peak_memory_bytes=memory.peak_bytes))
         display = stack.enter_context(RunDisplay(console, str(folder.path)))
         session = stack.enter_context(

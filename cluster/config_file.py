@@ -9,8 +9,9 @@ import difflib
 import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -23,6 +24,8 @@ from protocol.files import put_whole, reading, writing
 from protocol.settings import DISGUISED, UNSHOWN
 
 MEND_CONFIG = "`andon run CONFIG.toml` takes one"
+KIND = "kind"
+"""The key that says of which kind a section of a list is, where they are of several."""
 PROBLEMS_SAID = 5
 """Problems that are told at once; of more their number."""
 
@@ -116,7 +119,13 @@ def _problems(error: ValidationError) -> str:
 
 def _problem(found: ErrorDetails) -> str:
     """Say one of them."""
-    key = ".".join(str(part) for part in found["loc"])
+    place = _place(found["loc"])
+    key = place.key
+    if found["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        given = found["input"].get(KIND)
+        what = "is missing" if given is None else f"is {_shown(given)}"
+        kinds = ", ".join(f'"{_kind(each)}"' for each in place.sections)
+        return f"{key}.{KIND} {what}: must be one of {kinds}"
     if found["type"] == "extra_forbidden":
         return f"{key} is not a known key{_suggestion(found['loc'])}"
     if found["type"] == "missing":
@@ -160,15 +169,54 @@ def _shown(value: object) -> str:
 
 def _suggestion(location: tuple[int | str, ...]) -> str:
     """Name the known key nearest to an unknown one."""
-    model: Any = RunConfig
-    for part in location[:-1]:
-        if not isinstance(part, str):
+    within = _place(location).within
+    if len(within) != 1:
+        return ""
+    [section] = within
+    near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(section.model_fields)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in a config something is."""
+
+    key: str
+    """As the file has it."""
+    within: tuple[type[BaseModel], ...]
+    """The section it is in; none where that has no keys of its own."""
+    sections: tuple[type[BaseModel], ...]
+    """What may be there, if sections may."""
+
+
+def _place(location: tuple[int | str, ...]) -> _Place:
+    """Return where something is.
+
+    Where sections of a list are of several kinds, pydantic has the kind among the keys.
+    """
+    keys: list[str] = []
+    sections: tuple[type[BaseModel], ...] = (RunConfig,)
+    within: tuple[type[BaseModel], ...] = ()
+    for part in location:
+        if of_kind := tuple(s for s in sections if len(sections) > 1 and _kind(s) == part):
+            sections = of_kind
             continue
-        annotation = model.model_fields[part].annotation
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
-        if not models:
-            return ""
-        model = models[0]
-    near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(model.model_fields)}"
+        keys.append(str(part))
+        if isinstance(part, str):
+            within = sections
+            fields = sections[0].model_fields if len(sections) == 1 else {}
+            sections = _sections(fields[part].annotation) if part in fields else ()
+    return _Place(".".join(keys), within, sections)
+
+
+def _kind(section: type[BaseModel]) -> str | None:
+    """Return the kind that a section must name to be this one."""
+    field = section.model_fields.get(KIND)
+    return None if field is None else get_args(field.annotation)[0]
+
+
+def _sections(annotation: Any) -> tuple[type[BaseModel], ...]:
+    """Return the sections that a value may be, or may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (annotation,)
+    return tuple(each for part in get_args(annotation) for each in _sections(part))

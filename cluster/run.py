@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import platform
+import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from cluster.ending import Ending
 from cluster.failure import first_cause
 from cluster.inert_text import one_line
 from cluster.interrupted import Interrupted
+from cluster.outlived_streams import outlived_streams
 from cluster.process_start import mark_of
 from cluster.run_folder import RunFolder
 from cluster.starting.absolute_paths import with_absolute_paths
@@ -31,6 +33,7 @@ from cluster.starting.environment import prepare_environment
 from cluster.starting.preflight import check_before_start
 from cluster.starting.revisions import at_commits
 from cluster.watching.closing_words import closing_words
+from cluster.watching.display import console_of
 from protocol.errors import AndonError
 from protocol.files import is_folder, reading
 from protocol.names import run_id_of
@@ -43,6 +46,7 @@ RUNS = Path("runs")
 VERSIONS_OF = ("andon", "torch", "ray", "deepspeed", "transformers", "wandb")
 
 
+@outlived_streams()
 def run_to_end(config: RunConfig, path: Path | None) -> None:
     """Run a config until its episodes are trained, it is stopped, or it fails; then report.
 
@@ -76,6 +80,7 @@ def run_to_end(config: RunConfig, path: Path | None) -> None:
         _conduct_to_end(at_one_commit, folder, RUNS, texts, None)
 
 
+@outlived_streams()
 def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None) -> None:
     """Go on with a run that was stopped, was interrupted or died; then report.
 
@@ -120,6 +125,7 @@ def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: in
     if config != before:
         keep_earlier(folder, before)
     save_config(config, folder.config)
+    folder.forget_picture()
     resumed_at = [*state.get("resumed_at", ()), time.time()]
     folder.update_state(
         **_process(),
@@ -141,7 +147,7 @@ def _conduct_to_end(
     texts: RunTexts | None,
     resumption: Resumption | None,
 ) -> None:
-    console = Console()
+    console = console_of(sys.stdout)
     with Ending(folder, config.cluster.stop_s) as ending:
         with _accounting(folder, ending):
             # Ray is imported only now: what it reads from the environment has just been set.

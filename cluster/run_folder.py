@@ -193,6 +193,14 @@ class RunFolder:
             with writing(root, MEND_FOLDER):
                 clear_left(root)
 
+    def forget_picture(self) -> None:
+        """Remove `inspect.json`: what goes on from here has not looked at anything yet.
+
+        Raises ResourceError where the disk refuses.
+        """
+        with writing(self.inspection):
+            self.inspection.unlink(missing_ok=True)
+
     def restorable(self) -> tuple[int, ...]:
         """Return the policy versions that can be restored, oldest first."""
         return tuple(int(folder.name[1:]) for folder in versions_in(self.policies))

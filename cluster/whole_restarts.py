@@ -58,6 +58,7 @@ async def conduct_through_deaths(
             cause = first_cause(error)
             if not isinstance(cause, PartFailed) or ending.has_stopped:
                 raise
+        folder.forget_picture()
         # Out of the handler: an error of a group that is raised there has the group as its context.
         await restarts.allow(WHOLE_RUN, cause, is_whole=True)
         config, resumption = await asyncio.to_thread(after_a_death, config, folder)

@@ -6,6 +6,7 @@
 in a terminal       2026-01-31T09:30:00Z [warning  ] version withdrawn  component=… reward_version=7
 in a file or pipe   {"event": "version withdrawn", "component": …, "reward_version": 7, …}
 
+A line that cannot be written is dropped: who says something on the way must not fail for that.
 Standard error is left to the one line that says why a command failed. Tracebacks show no local
 variables: those may hold people's words and secrets, and to describe them stops a process for
 seconds. Whoever has set structlog up already keeps that.
@@ -14,6 +15,7 @@ seconds. Whoever has set structlog up already keeps that.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 import structlog
 from structlog.dev import ConsoleRenderer, plain_traceback
@@ -43,10 +45,24 @@ def logger_of(component: str, **bound: object) -> FilteringBoundLogger:
                 _render,
             ],
             # As it is when the line is written: Ray and a live display put their own there.
-            logger_factory=lambda *_: structlog.PrintLogger(sys.stdout),
+            logger_factory=lambda *_: _Outlived(sys.stdout),
         )
     logger: FilteringBoundLogger = structlog.get_logger(component=component, **bound)
     return logger
+
+
+class _Outlived(structlog.PrintLogger):
+    """Drops a line that cannot be written: nobody reads it any more, or its disk is full.
+
+    It is said on the way of something else, which must not fail for that.
+    """
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 def _render(logger: WrappedLogger, method: str, event: EventDict) -> str | bytes:

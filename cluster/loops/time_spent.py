@@ -21,8 +21,10 @@ Doing = Literal[
     "labels", "rollouts", "scores", "reward", "passing", "cord", "step", "rollback", "down"
 ]
 """What the learner waits for, or does. "passing" is finding out that the cord hangs free; "down" is
-the time between the end of a run and its resume."""
+the time from when a run's loops ended until they go on, its new start included."""
 WORK: tuple[Doing, ...] = ("step", "rollback")
+STANDING: tuple[Doing, ...] = ("cord", "down")
+"""What nobody is idle in: the line is meant to stand, or does not run."""
 
 
 class LearnerTime:
@@ -36,8 +38,8 @@ class LearnerTime:
         self.doing_since = 0.0
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._stopped_before_s = 0.0
-        self._at_cord: list[tuple[float, float]] = []
-        """From when to when it stood at the pulled cord, Unix seconds, in order."""
+        self._standing: list[tuple[float, float]] = []
+        """From when to when the line stood, Unix seconds, in order."""
 
     def begin(self, doing: Doing, at: float) -> None:
         """Note that the learner begins something."""
@@ -59,21 +61,21 @@ class LearnerTime:
             self._seconds[span.doing] += at - span.started_at
         elif span.doing == "cord":
             self._stopped_before_s += at - span.started_at
-        if span.doing == "cord":
+        if span.doing in STANDING:
             self._stood(span.started_at, at)
         self.doing = None
         return span
 
     def _stood(self, start: float, stop: float) -> None:
-        """Take note of a time at the cord; one that begins as the last ends goes on with it."""
-        if self._at_cord and self._at_cord[-1][1] == start:
-            start, _ = self._at_cord.pop()
-        self._at_cord.append((start, stop))
+        """Take note of such a time; one that begins as the last ends goes on with it."""
+        if self._standing and self._standing[-1][1] == start:
+            start, _ = self._standing.pop()
+        self._standing.append((start, stop))
 
-    def at_cord_s(self, start: float, stop: float) -> float:
-        """Return for how many seconds of a window of the past it stood at the pulled cord."""
-        total = max(0.0, stop - max(start, self.doing_since)) if self.doing == "cord" else 0.0
-        for since, until in reversed(self._at_cord):
+    def standing_s(self, start: float, stop: float) -> float:
+        """Return for how many seconds of a window of the past nobody was idle; see `STANDING`."""
+        total = max(0.0, stop - max(start, self.doing_since)) if self.doing in STANDING else 0.0
+        for since, until in reversed(self._standing):
             if until <= start:
                 break
             total += max(0.0, min(until, stop) - max(since, start))
@@ -93,12 +95,9 @@ class LearnerTime:
         return self._stopped_before_s + waiting_s + self.seconds("cord", until=until)
 
     def running_s(self, until: float) -> float:
-        """Return the seconds since the first step began, without those that nobody is idle in.
-
-        While the cord is pulled the line is meant to stand, and while the run is down it does.
-        """
+        """Return the seconds since the first step began, without those that nobody is idle in."""
         assert self.since is not None, "the first step has not begun"
-        return max(until - self.since - self.seconds("cord", "down", until=until), 1e-9)
+        return max(until - self.since - self.seconds(*STANDING, until=until), 1e-9)
 
     def busy(self, until: float) -> float:
         """Return the share of `running_s` in which it took steps or rolled back, in [0, 1]."""
@@ -123,7 +122,7 @@ class ActorTotal:
     busy_s: float = 0.0
     num_tokens: int = 0
     running_s: float = 0.0
-    """Part of `uptime_s` in which the learner did not stand at the pulled cord."""
+    """Part of `uptime_s` in which the line did not stand; see `STANDING`."""
     running_busy_s: float = 0.0
     """Part of `busy_s` in `running_s`: each look's, spread evenly over the time since the last."""
 
@@ -134,10 +133,7 @@ class ActorTotal:
 
     @property
     def running_busy(self) -> float:
-        """Share of its running time with at least one request in flight, in [0, 1].
-
-        While the cord is pulled the line is meant to stand, and nobody is idle.
-        """
+        """Share of its running time with at least one request in flight, in [0, 1]."""
         return min(1.0, self.running_busy_s / max(self.running_s, 1e-9))
 
 
@@ -161,13 +157,13 @@ class ActorsTime:
         Args:
             look: Later than those taken of the same actor before.
             learner: Where its time went, at least up to the look: from its first PPO step on looks
-                count, and at the cord nobody is idle.
+                count, and while the line stands nobody is idle.
         """
         before = self._newest.get(look.actor_id)
         self._newest[look.actor_id] = look
         passed = _between(before, look)
-        at_cord_s = learner.at_cord_s(look.at - passed.uptime_s, look.at)
-        passed.running_s = max(0.0, passed.uptime_s - at_cord_s)
+        standing_s = learner.standing_s(look.at - passed.uptime_s, look.at)
+        passed.running_s = max(0.0, passed.uptime_s - standing_s)
         passed.running_busy_s = passed.busy * passed.running_s
         is_learning = learner.since is not None and look.at >= learner.since
         if is_learning and before is not None and passed.uptime_s > 0:

@@ -73,22 +73,22 @@ class Timekeeper:
         return self._seconds[what]
 
     def resume(self, ended_at: float, timed_s: Mapping[str, float]) -> None:
-        """Go on with the times on record; since `ended_at`, Unix seconds, nobody worked.
+        """Go on with the times on record; nobody works from `ended_at` on until the loops run.
 
         Args:
-            ended_at: When that was, as well as it is known.
+            ended_at: When the run was interrupted, Unix seconds, as well as it is known. Of loops
+                that ended in order it is on record.
             timed_s: What `timing` had counted of each thing, in seconds.
         """
         self._seconds.update(timed_s)
         spans = self._recordings.read(LEARNER)
-        ended_at = max([ended_at, *(span.ended_at for span in spans)])
+        has_ended_in_order = bool(spans) and spans[-1].doing == "down"
+        ended_at = max([0.0 if has_ended_in_order else ended_at, *(s.ended_at for s in spans)])
         # The clock may have been set back meanwhile; what was done before is not undone by that.
         self._behind_s = max(0.0, ended_at - self._moment())
         now = self._moment()
         self.learner = LearnerTime.replayed(spans, until=now)
-        if ended_at < now:
-            self.learner.begin("down", ended_at)
-            self._record(self.learner.end(now))
+        self.learner.begin("down", ended_at)
         for look in self._recordings.read(ACTORS):
             self.actors.look(look, self.learner)
 
@@ -112,6 +112,8 @@ class Timekeeper:
 
     @contextmanager
     def _timed(self, doing: Doing) -> Iterator[None]:
+        if self.learner.doing == "down":  # the first thing since the run goes on
+            self._record(self.learner.end(self._moment()))
         self.learner.begin(doing, self._moment())
         try:
             yield
@@ -150,11 +152,14 @@ class Timekeeper:
     def loops_ended(self) -> None:
         """Take note that the last step is done: what is waited for from here on is no idleness."""
         self._ended_at = self._moment()
+        if self.learner.doing is None:
+            # A run that is resumed was down from here on: the saving of its policy is no idleness.
+            self._record(Span(doing="down", started_at=self._ended_at, ended_at=self._ended_at))
 
     def loop_state(self) -> LoopState:
         """Return what the loops are doing now."""
         return LoopState(
-            learner=self.learner.doing,
+            learner=None if self.learner.doing == "down" else self.learner.doing,
             learner_for_s=self._moment() - self.learner.doing_since,
             is_learning=self.is_learning,
             has_reward=self._has_reward,

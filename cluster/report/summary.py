@@ -91,9 +91,16 @@ def _what_ran(run: RunRecords) -> Summary:
         "versions": state.get("versions"),
         "wall_s": state.get("wall_s"),
         "base_model_s": state.get("base_model_s"),
-        "peak_memory_bytes": state.get("peak_memory_bytes"),
+        "peak_memory_bytes": _peak_memory(run),
         "episodes": max((policy.episodes for policy in run.policies), default=0),
     }
+
+
+def _peak_memory(run: RunRecords) -> int | None:
+    """Return the most memory that was read: a driver that is killed writes none into `run.json`."""
+    noted = run.state.get("peak_memory_bytes") or 0
+    peak = max([noted, *(int(each) for each in run.series("system/rss_bytes"))])
+    return peak or None
 
 
 def _quality(run: RunRecords) -> Summary:

@@ -1,5 +1,7 @@
 """How a run shows itself: a live panel in a terminal, a plain line now and then elsewhere.
 
+A terminal that draws nothing over, as Emacs's shells with TERM=dumb, has plain lines too.
+
 A snapshot is a flat mapping: the last value of each metric by its name, and beside them
 
     phase           what the run is doing now, e.g. "training"; see `cluster.loops.activity`
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import Self, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -54,11 +56,20 @@ _PEOPLE: tuple[_Row, ...] = (
 )
 
 
+def console_of(stream: TextIO) -> Console:
+    """Return the console of a stream, which is live in a terminal alone.
+
+    FORCE_COLOR, which build servers set, makes rich take a pipe for a terminal: a panel would be
+    drawn into its log once a second.
+    """
+    return Console(file=stream, force_interactive=None if stream.isatty() else False)
+
+
 class RunDisplay:
     """Context manager that shows snapshots as they come.
 
     Args:
-        console: Where to; live if it is a terminal, plain lines if not.
+        console: Where to; live if what is there can be drawn over, plain lines if not.
         title: E.g. the run's folder.
         clock: Seconds, rising; paces the plain lines.
     """
@@ -69,7 +80,8 @@ class RunDisplay:
         self._console = console
         self._title = title
         self._clock = clock
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        # A terminal with TERM=dumb is none of those: rich would show nothing before the end.
+        self._live = Live(console=console, auto_refresh=False) if console.is_interactive else None
         self._last_line: tuple[str, float] | None = None
 
     def __enter__(self) -> Self:

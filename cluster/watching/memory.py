@@ -41,15 +41,18 @@ class PeakMemory(threading.Thread):
     Args:
         interval_s: Seconds between readings at least; a peak shorter than this may be missed.
         share: Of the time, what readings may take at most.
+        peak_bytes: The peak so far, of a run that goes on.
     """
 
-    def __init__(self, interval_s: float = 2.0, share: float = 0.02) -> None:
+    def __init__(
+        self, interval_s: float = 2.0, share: float = 0.02, *, peak_bytes: int = 0
+    ) -> None:
         super().__init__(name="peak-memory", daemon=True)
         self._interval_s = interval_s
         self._share = share
         self._over = threading.Event()
         self.current_bytes = 0
-        self.peak_bytes = 0
+        self.peak_bytes = peak_bytes
 
     def run(self) -> None:
         """Read until the block ends."""

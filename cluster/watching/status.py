@@ -131,11 +131,13 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
             lines.append(f"  to go on          andon resume {shell_word(Path(status['folder']))}")
     if status.get("activity") and not is_over:
         lines.append(f"  now               {status['activity']}")
-    if status.get("url") and status["state"] not in ENDED:
+    # Of one that is dead or starts again they are those of its life before.
+    has_faces = status["state"] == "running"
+    if status.get("url") and has_faces:
         command = f"andon label {shell_word(Path(status['folder']))}"
         pages_url = status.get("pages_url", status["url"])
         lines.append(f"  labelling         {pages_url}/ ({command})")
-    if status.get("reward_url") and status["state"] not in ENDED:
+    if status.get("reward_url") and has_faces:
         lines.append(f"  reward over HTTP  {status['reward_url']}/get_reward")
     if (cord := status.get("cord") or {}).get("is_pulled"):
         lines += [f"  cord              {line}" for line in _reasons(cord)]

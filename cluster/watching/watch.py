@@ -62,7 +62,8 @@ class Watch:
         self._journal = journal
         self._display = display
         self._memory = memory
-        self._cord = CordState(is_pulled=False)
+        self._cord: CordState | None = None
+        """How it hangs; None before the first look, when `run.json` may say how it once hung."""
         self._untold: list[tuple[int, float]] = []
         """Policy versions first sampled, and when, that the label queue was not yet told of."""
         self._phase = ""
@@ -70,13 +71,11 @@ class Watch:
         """What nodes are waited for, which is told instead of the phase; "" while none are."""
         self._told = ""
         self._trouble = ""
-        self._disk = ""
-        """What people must do because the disk is full; "" while it is not."""
+        self._disk: str | None = None
+        """What people must do because the disk is full; "" while it is not, None as above."""
         self._starvation = Starvation(journal.alarmed)
         self._progress: tuple[float | None, ...] = ()
         """What the parts have given so far."""
-        self._has_looked = False
-        """Else `run.json` may say how it stood in a life before, whatever changed since."""
         self._unnoted: dict[str, object] = {}
         """Changes of `run.json` that a full disk did not take yet."""
 
@@ -110,7 +109,7 @@ class Watch:
         if note:
             snapshot["note"] = note
         alarms = [inert(words) for words in (self._disk, self._trouble) if words]
-        if self._cord.is_pulled:
+        if self._cord is not None and self._cord.is_pulled:
             alarms.append(describe_cord(self._cord, self._folder.path))
         if alarms:
             snapshot["alarm"] = "\n".join(alarms)
@@ -151,7 +150,6 @@ class Watch:
         if self._unnoted:
             self._note()
         self._heed_disk(await labels.want_of_room())
-        self._has_looked = True
         answers = await asyncio.gather(*(_stats_of(actor) for actor in actors()))
         stats = [each for each in answers if each is not None]
         self._journal.actors_stood(stats)
@@ -169,21 +167,19 @@ class Watch:
     def _take_note_of(self, cord: CordState) -> None:
         """Tell the journal how the cord hangs, and in `run.json` others, when that changed."""
         self._journal.cord_stood(cord)
-        if cord != self._cord or not self._has_looked:
+        if cord != self._cord:
             self._cord = cord
             self._note(cord=asdict(cord))
 
     def _heed_disk(self, words: str) -> None:
         """Tell people when the disk is full, and when it has room again: the steps wait for it."""
-        if words != self._disk:
-            self._disk = words
+        before, self._disk = self._disk, words
+        if words != before:
             self._note(disk=words)
             if words:
                 self._journal.alarmed("the disk is full", words)
-            else:
+            elif before:
                 self._journal.alarmed("the disk has room again", "the run goes on")
-        elif not self._has_looked:
-            self._note(disk=words)
 
     def _note(self, **changes: object) -> None:
         """Write into `run.json`, as soon as the disk has room for it."""

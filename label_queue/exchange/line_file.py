@@ -25,23 +25,23 @@ def write_lines(path: Path, lines: Iterable[bytes], *, force: bool = False) -> i
         ResourceError: The folder is missing or the disk refuses; then nothing is left behind.
     """
     with writing(path, MEND):
-        path = path.resolve()  # what a link points at is written, and the link stays
         is_there, is_file = path.exists(), path.is_file()
+        target = path.resolve()  # what a link points at is written, and the link stays
     if is_there and not is_file:
-        raise InputError(f"{path}: is no file; name one")
+        raise InputError(f"{path}: is no file, but a pipe, a device or a folder; name one")
     if is_there and not force:
         raise InputError(f"{path}: is there already; name another file, or give --force")
-    partial = path.with_name(f".{path.name}.partial")
+    partial = target.with_name(f".{target.name}.partial")
     count = 0
     try:
-        with writing(path, MEND), partial.open("wb") as file:
+        with writing(target, MEND), partial.open("wb") as file:
             for line in lines:
                 file.write(line + b"\n")
                 count += 1
             file.flush()
             os.fsync(file.fileno())
-        with writing(path, MEND):
-            partial.replace(path)
+        with writing(target, MEND):
+            partial.replace(target)
     finally:
         with suppress(OSError):
             partial.unlink()

@@ -10,7 +10,8 @@ THROUGHPUT = section(
     "each second, once the actors were looked at since the first step began",
     "All count from the moment the first PPO step began; before it everybody waits for labels. The "
     "running time is what has passed since then, less the time the learner stood at the pulled "
-    "cord. The report's picture of the time is made from the same records by the same functions.",
+    "cord, and of a run that was resumed the time until its loops ran again. The report's picture "
+    "of the time is made from the same records by the same functions.",
     {
         "episodes_per_s": ("episodes/s", "Episodes trained, by the running time."),
         "learner_idle": (
@@ -21,8 +22,7 @@ THROUGHPUT = section(
         "actor_idle": (
             "1",
             "Mean over the actors of their running time without a request in flight, of that "
-            "time: from the last look at them before the first step on, less the time the learner "
-            "stood at the pulled cord.",
+            "time: from the last look at them before the first step on.",
         ),
         "weight_sync_s": ("s", "Spent having all actors load and prove new weights."),
         "generation_s": (

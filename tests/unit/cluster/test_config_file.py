@@ -204,7 +204,21 @@ def test_all_that_is_wrong_is_said_at_once_in_one_line() -> None:
         ),
         (
             'labels.connectors=[{kind="jsonl",path="x",labelers=3}]',
-            "labels.connectors.0.jsonl.labelers: must be a section, but got 3",
+            "labels.connectors.0.labelers: must be a section, but got 3",
+        ),
+        (
+            'labels.connectors=[{kind="jsonl",path="x",task_path="y"}]',
+            "labels.connectors.0.task_path is not a known key; did you mean tasks_path?",
+        ),
+        (
+            'labels.connectors=[{kind="jsnl",path="x"}]',
+            "labels.connectors.0.kind is 'jsnl': must be one of "
+            '"label_studio", "argilla", "jsonl", "redis", "kafka"',
+        ),
+        (
+            'labels.connectors=[{path="x"}]',
+            "labels.connectors.0.kind is missing: must be one of "
+            '"label_studio", "argilla", "jsonl", "redis", "kafka"',
         ),
         ("run.name=3", "run.name: must be a text, in quotes, but got 3"),
         ("people=[3]", "people.0: must be a text, in quotes, but got 3"),

@@ -3,9 +3,16 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
+import pytest
 from rich.console import Console
 
-from cluster.watching.display import PLAIN_INTERVAL_S, RunDisplay, plain_line, render
+from cluster.watching.display import (
+    PLAIN_INTERVAL_S,
+    RunDisplay,
+    console_of,
+    plain_line,
+    render,
+)
 
 SNAPSHOT: Mapping[str, float | int | str] = {
     "phase": "training",
@@ -23,6 +30,11 @@ SNAPSHOT: Mapping[str, float | int | str] = {
     "throughput/learner_idle": 0.25,
 }
 WIDTH = 100
+
+
+@pytest.fixture(autouse=True)
+def _can_be_drawn_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
 
 
 class Terminal:
@@ -47,6 +59,27 @@ def test_plain_line_says_what_is_known() -> None:
 
 def test_plain_line_of_a_run_that_only_begins() -> None:
     assert plain_line({"phase": "starting", "elapsed_s": 3}) == "[0:03] starting"
+
+
+def test_a_terminal_that_draws_nothing_over_has_plain_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = Terminal(is_terminal=True)
+    with terminal.display:
+        terminal.display.show({"phase": "training"})
+        assert terminal.lines == ["[0:00] training"]
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "NO_COLOR", "CI"])
+def test_a_pipe_has_plain_lines_whatever_is_said_of_colours(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    out = io.StringIO()
+    with RunDisplay(console_of(out), "runs/demo-1") as display:
+        display.show({"phase": "training"})
+    assert out.getvalue().splitlines() == ["[0:00] training"]
 
 
 def test_panel_shows_both_loops_and_the_note() -> None:

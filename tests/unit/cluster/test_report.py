@@ -114,6 +114,20 @@ def test_summary_says_what_text_cost_rho_and_the_newest_policy(finished: Path) -
     assert summary["alignment_tax_final"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("noted", "peak"),
+    [({}, 5_000), ({"peak_memory_bytes": 4_000}, 5_000), ({"peak_memory_bytes": 7_000}, 7_000)],
+    ids=["killed", "killed and resumed", "resumed"],
+)
+def test_the_peak_of_memory_is_that_of_the_whole_run(
+    finished: Path, noted: dict[str, int], peak: int
+) -> None:
+    run = read_run(finished)
+    rows = tuple({"time/wall_s": at, "system/rss_bytes": 1_000.0 * at} for at in (1.0, 5.0, 3.0))
+    found = summarize(changed(run, rows=rows, state={**run.state, **noted}))
+    assert found["peak_memory_bytes"] == peak
+
+
 def test_report_of_a_run_that_has_only_begun_invents_nothing(begun: Path) -> None:
     assert write_report(begun).exists()
     summary = json.loads((begun / "report" / "summary.json").read_text())

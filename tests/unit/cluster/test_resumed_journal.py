@@ -71,6 +71,41 @@ def test_where_the_clock_was_set_back_meanwhile_what_was_done_stays_done(folder:
     desk.recordings.close()
 
 
+def test_a_new_start_is_neither_work_nor_idleness(desk: Desk) -> None:
+    """The parts take a minute to start, of which the actor, which is up first, waits for half."""
+    desk.now += 60
+    desk.journal.actors_stood([make_stats(30.0, 0.0, 0)])
+    assert desk.last_row["throughput/learner_idle"] == pytest.approx(0.4)
+    assert desk.last_row["throughput/episodes_per_s"] == pytest.approx(8 / 10)
+    assert desk.last_row["throughput/actor_idle"] == pytest.approx(0.5)
+    assert desk.journal.loop_state().learner is None
+    with desk.journal.learning():
+        desk.now += 6
+    desk.journal.actors_stood([make_stats(36.0, 6.0, 0)])
+    assert desk.last_row["throughput/learner_idle"] == pytest.approx(4 / 16)
+    assert desk.last_row["throughput/actor_idle"] == pytest.approx(1 - 11 / 16)
+    down = desk.recorded("learner")[2]
+    assert (down["started_at"], down["ended_at"]) == (START + 10, START + 1070)
+
+
+@pytest.mark.parametrize("num_vain", [0, 1])
+def test_nor_is_the_end_of_a_run_that_stopped_in_order(folder: Path, num_vain: int) -> None:
+    """It saves its policy for half a minute; once it dies again before its loops run."""
+    desk = Desk(folder)
+    desk.now = START + 10
+    desk.journal.resume([{"policy/episodes": 8.0}], num_unscored=0, ended_at=START + 10)
+    with desk.journal.learning():
+        desk.now += 10
+    desk.journal.loops_ended()
+    desk.recordings.close()
+    for vain in range(num_vain + 1):
+        desk = Desk(folder)
+        desk.now = START + 1000 * (vain + 1)
+        desk.journal.resume([{"policy/episodes": 8.0}], num_unscored=0, ended_at=desk.now - 500)
+        desk.recordings.close()
+    assert desk.journal.pace()["throughput/learner_idle"] == pytest.approx(4 / 20)
+
+
 def test_actors_that_are_others_go_on_with_the_sums(desk: Desk) -> None:
     desk.journal.actors_stood([make_stats(10.0, 10.0, 100)])
     assert desk.last_row["throughput/generation_s"] == pytest.approx(5 + 10)

@@ -194,3 +194,15 @@ def test_reasons_of_the_cord_that_are_none_are_named(
     folder.update_state(cord=cord)
     with pytest.raises(InputError, match=field):
         read_status(folder.path)
+
+
+@pytest.mark.parametrize("changes", [{"state": "starting"}, {"pid_started_at": 0.0}])
+def test_addresses_of_a_life_before_are_not_said(
+    folder: RunFolder, changes: dict[str, object]
+) -> None:
+    """Another run may listen there by now: of one that is dead, or is being resumed."""
+    at = "http://127.0.0.1:8000"
+    folder.update_state(url=at, pages_url=at, reward_url="http://127.0.0.1:8001")
+    assert at in describe(read_status(folder.path), as_json=False)
+    folder.update_state(**changes)
+    assert "http://" not in describe(read_status(folder.path), as_json=False)

@@ -284,7 +284,7 @@ def test_time_at_the_cord_is_no_idleness_of_an_actor() -> None:
     assert total.busy_s == 3.0
     assert time.busy == pytest.approx(3 / 5)
     windows = ((0, 4), (5, 9), (11, 20), (0, 12))
-    assert [learner.at_cord_s(*window) for window in windows] == [0.0, 2.0, 1.0, 6.0]
+    assert [learner.standing_s(*window) for window in windows] == [0.0, 2.0, 1.0, 6.0]
 
 
 def test_an_actor_that_was_started_anew_loses_nothing() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +63,11 @@ def test_a_file_is_written_where_a_link_points_and_nothing_but_a_file(
     export_run(ledger, link, "andon")
     assert link.is_symlink()
     assert target.read_bytes()
-    for place in (tmp_path, Path("/dev/null")):
-        with pytest.raises(InputError, match="is no file"):
-            export_run(ledger, place, "andon", force=True)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb"):
+        for place in (tmp_path, Path("/dev/null"), Path(f"/dev/fd/{writing}")):
+            with pytest.raises(InputError, match=f"^{re.escape(str(place))}: is no file"):
+                export_run(ledger, place, "andon", force=True)
 
 
 def training_set(place: LedgerPlace, seq: int) -> bytes:
