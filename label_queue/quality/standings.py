@@ -61,6 +61,10 @@ class Standings:
             return known
         return Standing(state="probation", held_from=0) if self._has_gold else NEWCOMER
 
+    def knows(self, labeler_id: str) -> bool:
+        """Say whether any event named somebody."""
+        return labeler_id in self._standings
+
     def newest_gold(self, labeler_id: str) -> list[tuple[int, bool]]:
         """Return somebody's newest gold answers of the tests that go on, newest first.
 
