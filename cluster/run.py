@@ -30,6 +30,7 @@ from cluster.process_start import mark_of
 from cluster.run_folder import RunFolder
 from cluster.starting.absolute_paths import with_absolute_paths
 from cluster.starting.environment import prepare_environment
+from cluster.starting.former_connectors import connectors_so_far, note_connectors
 from cluster.starting.preflight import check_before_start
 from cluster.starting.revisions import at_commits
 from cluster.watching.closing_words import closing_words
@@ -103,6 +104,7 @@ def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: in
     before = with_absolute_paths(load_config(folder.config))
     config = with_absolute_paths(load_config(folder.config, tuple(overrides)))
     prepare_environment(config.cluster.address)
+    so_far = connectors_so_far(folder, state, before)
     # What reads a reward version imports torch, which takes seconds.
     from cluster.starting.lost_work import set_aside
     from cluster.starting.resumption import (
@@ -114,7 +116,7 @@ def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: in
         with_own_reward,
     )
 
-    refuse_changes(before, config)
+    refuse_changes(before, config, so_far)
     wait_for_ledger(folder, config, _say_aside)
     resumption = read_resumption(folder, config, from_version)
     as_it_goes_on = at_the_old_port(with_own_reward(config, folder), state)
@@ -124,6 +126,7 @@ def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: in
     set_aside(folder, kept_version(resumption))
     if config != before:
         keep_earlier(folder, before)
+    note_connectors(folder, so_far, config)
     save_config(config, folder.config)
     folder.forget_picture()
     resumed_at = [*state.get("resumed_at", ()), time.time()]

@@ -78,6 +78,9 @@ class RunState(_Part):
     """ρ's folder, as the run found or made it."""
     revisions: dict[str, str] | None = None
     """The commit of what came from the hub, by section of the config, e.g. {"policy": "a1b2…"}."""
+    connectors: list[dict[str, Any]] | None = None
+    """The outside tools that the run ever had, as its configs have named them, once it was resumed;
+    see `cluster.starting.former_connectors`."""
     peak_memory_bytes: int | None = None
     labels_acknowledged: int | None = None
     final_policy_version: int | None = Field(default=None, ge=0)
@@ -95,17 +98,18 @@ def parse_state(path: Path, text: str | bytes) -> dict[str, Any]:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])
-        raise _garbled(path, f"{key}: {problem['msg']}" if key else problem["msg"]) from error
+        raise garbled(path, f"{key}: {problem['msg']}" if key else problem["msg"]) from error
 
 
 def refuse_lack(path: Path, state: Mapping[str, Any], *keys: str) -> None:
     """Raise InputError unless all of some keys are there; names the first that is not."""
     for key in keys:
         if state.get(key) is None:
-            raise _garbled(path, f"{key} is missing")
+            raise garbled(path, f"{key} is missing")
 
 
-def _garbled(path: Path, problem: str) -> InputError:
+def garbled(path: Path, problem: str) -> InputError:
+    """Return the error of a `run.json` of which something is not as a run writes it."""
     return InputError(
         f"{path} is not as a run writes it ({problem}): put it back, or name another run's folder"
     )

@@ -22,7 +22,7 @@ from label_queue.folds.leases import LeaseTerms
 from label_queue.folds.read_lines import ReadLines
 from label_queue.folds.tallies import Tallies
 from label_queue.folds.view import LearnedLabels, LedgerView
-from label_queue.ledger.in_turn import in_turn
+from label_queue.ledger.in_turn import TakenIn, in_turn
 from label_queue.ledger.lookup import Lookup
 from label_queue.ledger.records import (
     ConnectorOffset,
@@ -82,7 +82,7 @@ class LabelState:
         self._settle = settle
         self._is_live = False
         self._num_applied = 0
-        self.board = QueryBoard(
+        self.board = board = QueryBoard(
             initial=schedule.initial,
             interval=schedule.interval,
             expiry_nats=config.query_expiry_nats,
@@ -99,9 +99,7 @@ class LabelState:
             session_ttl_s=config.intake.session_ttl_s,
             clock=clock,
         )
-        self.tallies = Tallies(
-            self.board.queries, self.board.assignments, self.history, config.quality
-        )
+        self.tallies = Tallies(board.queries, board.assignments, self.history, config.quality)
         self.doubts = Doubts(self.history.standings, self.tallies, config)
         """Who is in doubt, and asked more gold."""
         self.gold = GoldBook(self.board.queries, self.history.standings.gold)
@@ -173,11 +171,17 @@ class LabelState:
             through: By stream, the place of the last to take in; of others all are.
         """
         after, through = after or {}, through or {}
+        taken_in = TakenIn(
+            queries=self.board.queries,
+            assignments=self.board.assignments,
+            knows=self.history.standings.knows,
+            num_labels=lambda: self.history.num_submitted,
+        )
         each = {k: ledger.each(k, after.get(k, 0), through.get(k)) for k in self._take}
         for kind, records in each.items():
             if kind is ComparisonQuery:
                 labelling = each[ComparisonQuery], each[Assignment], each[LabelEvent]
-                for some in in_turn(*labelling, self.board.queries, self.board.assignments):
+                for some in in_turn(*labelling, taken_in):
                     # A change may be of a query of long ago, which would be read by itself.
                     self.board.queries.hold(e.query_id for e in some if isinstance(e, LabelChange))
                     for record in some:

@@ -25,6 +25,7 @@ from cluster.starting.belonging import (
 from cluster.starting.given_reward import adopt
 from cluster.starting.lost_work import half_kept, set_aside
 from cluster.starting.ports import free_port
+from label_queue.connector_config import ConnectorConfig
 from label_queue.connectors.places import refuse_other_names, refuse_other_projects
 from label_queue.ledger.opening import LET_GO_S, open_when_free
 from label_queue.ledger.patience import when_possible
@@ -166,8 +167,13 @@ def free_number(version: int, announced: int, on_disk: Iterable[int]) -> int:
     return version if newest == version else newest + 1
 
 
-def refuse_changes(before: RunConfig, after: RunConfig) -> None:
-    """Raise ConfigError where a resumed run was given what it cannot go on with; names the key."""
+def refuse_changes(
+    before: RunConfig, after: RunConfig, former: Sequence[ConnectorConfig] = ()
+) -> None:
+    """Raise ConfigError where a resumed run was given what it cannot go on with; names the key.
+
+    `former` are the connectors that it had before those of `before`.
+    """
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
     for key, why in FIXED.items():
         had, wanted = _at(old, key), _at(new, key)
@@ -176,8 +182,9 @@ def refuse_changes(before: RunConfig, after: RunConfig) -> None:
                 f"{key} of a resumed run must stay {had!r}, not {wanted!r}: {why}; leave it, or "
                 "start another run"
             )
-    refuse_other_names(before.labels.connectors, after.labels.connectors)
-    refuse_other_projects(before.labels.connectors, after.labels.connectors)
+    had = (*former, *before.labels.connectors)
+    refuse_other_names(had, after.labels.connectors)
+    refuse_other_projects(had, after.labels.connectors)
 
 
 def wait_for_ledger(

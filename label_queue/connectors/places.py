@@ -11,7 +11,7 @@ for its report, whatever stands in it.
 from __future__ import annotations
 
 import os.path
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import assert_never
@@ -90,11 +90,12 @@ def refuse_other_names(before: Sequence[ConnectorConfig], after: Sequence[Connec
     """Raise ConfigError where a resumed run's connector is at a place that another one had.
 
     Under a new name all that the tool holds would be taken in once more, by other labelers and with
-    another order of the letters.
+    another order of the letters. `before` are all that the run ever had.
     """
     for config in after:
         for place in places_of(config):
-            had = [each.name for each in before if any(map(place.is_the_same_as, places_of(each)))]
+            at_it = (each for each in before if any(map(place.is_the_same_as, places_of(each))))
+            had = list(dict.fromkeys(each.name for each in at_it))
             if had and config.name not in had:
                 raise ConfigError(
                     f"labels.connectors: of a resumed run the connector whose {place.key} is "
@@ -128,6 +129,14 @@ def refuse_other_projects(
                     f"resumed run, not {now.get(key)!r}: all its labels would be missing there, "
                     "and taken back; give what is new another name"
                 )
+
+
+def without_doubles(connectors: Iterable[ConnectorConfig]) -> tuple[ConnectorConfig, ...]:
+    """Return connectors without those that have the name and places of one before them."""
+    found: dict[tuple[object, ...], ConnectorConfig] = {}
+    for config in connectors:
+        found.setdefault((config.name, config.kind, places_of(config)), config)
+    return tuple(found.values())
 
 
 def _identity(config: ConnectorConfig) -> dict[str, str]:

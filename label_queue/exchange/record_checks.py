@@ -14,6 +14,7 @@ from label_queue.exchange.model_fit import check_fit
 from label_queue.folds.shown import is_shown_by
 from label_queue.quality.gold_tasks import is_template
 from label_queue.quality.preference import TRAINING
+from protocol.cord import CordEvent
 from protocol.distinct import first_alike
 from protocol.errors import InputError
 from protocol.fits import RewardVersion
@@ -27,6 +28,7 @@ from protocol.labels import (
     LabelChange,
     LabelEvent,
     Mark,
+    PolicyProvenance,
     Submitted,
 )
 from protocol.model_folder import ModelFolder
@@ -49,7 +51,9 @@ class Known:
     events: set[str] = field(default_factory=set)
     labels: dict[str, LabelChange] = field(default_factory=dict)
     """The newest event of each label."""
+    cord_events: set[str] = field(default_factory=set)
     rewards: set[int] = field(default_factory=set)
+    policies: set[int] = field(default_factory=set)
     tokenizer: PolicyTokenizer | None = None
     """The policy's, where it is known."""
     model: ModelFolder | None = None
@@ -80,6 +84,8 @@ def _check_query(query: ComparisonQuery, known: Known, run_id: str, where: str) 
             f"{where}: candidates: {problem}, so that there is nothing to choose; leave the query "
             "and its labels out"
         )
+    _check_gold_answer(query, where)
+    _check_repeat(query, known, where)
     if known.model is not None and query.purpose in TRAINING:
         check_fit(query, known.model, where, TOO_LONG)
     known.queries[query.query_id] = query
@@ -97,6 +103,29 @@ def _check_candidate_ids(query: ComparisonQuery, where: str) -> None:
                 "that no label tells which is meant: leave the query and its labels out"
             )
         names.add(name)
+
+
+def _check_gold_answer(query: ComparisonQuery, where: str) -> None:
+    """Refuse gold that nobody can answer rightly: it would suspend whoever is asked."""
+    answer = query.gold_answer
+    if answer is None and query.purpose != "gold":
+        return
+    if answer not in [candidate.candidate_id for candidate in query.candidates]:
+        raise InputError(
+            f"{where}: gold_answer: want the candidate of the query that is right, got {answer!r}: "
+            "by it whoever answers would be judged"
+        )
+
+
+def _check_repeat(query: ComparisonQuery, known: Known, where: str) -> None:
+    """Refuse what asks again a query that is not there: nothing could be compared with it."""
+    if query.purpose == "repeat" and query.repeat_of is None:
+        raise InputError(f"{where}: repeat_of: want the query that this one asks again, got none")
+    if query.repeat_of is not None and query.repeat_of not in known.queries:
+        raise InputError(
+            f"{where}: repeat_of: no query {query.repeat_of!r} above, which comes before what asks "
+            "it again: put it there, or leave this query and its labels out"
+        )
 
 
 def _check_assignment(assignment: Assignment, known: Known, run_id: str, where: str) -> None:
@@ -266,9 +295,35 @@ def _check_reward(reward: RewardVersion, known: Known, run_id: str, where: str) 
         before = last
 
 
+def _check_policy(policy: PolicyProvenance, known: Known, run_id: str, where: str) -> None:
+    if policy.version in known.policies:
+        raise InputError(
+            f"{where}: version: policy version {policy.version} comes twice, and a ledger keeps "
+            "the first: leave one of them out"
+        )
+    known.policies.add(policy.version)
+    parent = policy.restored_from
+    if parent is not None and parent >= policy.version:
+        raise InputError(
+            f"{where}: restored_from: want a version before {policy.version}, which was made of "
+            f"it, got {parent}"
+        )
+
+
+def _check_cord(event: CordEvent, known: Known, run_id: str, where: str) -> None:
+    if event.event_id in known.cord_events:
+        raise InputError(
+            f"{where}: event_id: {event.event_id!r} comes twice, and a ledger keeps the first: "
+            "leave one of them out"
+        )
+    known.cord_events.add(event.event_id)
+
+
 CHECKS: Mapping[Any, Callable[[Any, Known, str, str], None]] = {
     ComparisonQuery: _check_query,
     Assignment: _check_assignment,
     LabelEvent: _check_event,
+    CordEvent: _check_cord,
+    PolicyProvenance: _check_policy,
     RewardVersion: _check_reward,
 }

@@ -186,7 +186,9 @@ class OnlineFold:
                 if one.seq >= first.ledger_seq:
                     asked.append(one)
             self._num_queries += 1
-        return sorted(asked, key=lambda each: (each.seq, each.created_at))
+        # Those of one moment as they were written: whoever looks more often has them so as well,
+        # and the clock may have been set back.
+        return sorted(asked, key=lambda each: each.seq)
 
     def _go_on_to(self, seq: int, events: Iterator[LabelEvent], view: LedgerView) -> None:
         """Bring the training set of the past to the moment after an event, by the next of them."""

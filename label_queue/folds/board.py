@@ -151,7 +151,7 @@ class QueryBoard:
 
         Where the slot was filled or expired meanwhile there is nothing left to lease.
         """
-        entry = self._entry(assignment)
+        entry = self._entry(assignment, assignment.created_at)
         if entry is None or assignment.labeler_id in entry.answered_by:
             return
         lease = Lease(since=since, until=until)
@@ -310,10 +310,10 @@ class QueryBoard:
         self.open_slots -= expired
         return expired
 
-    def _entry(self, assignment: Assignment) -> OpenQuery | None:
+    def _entry(self, assignment: Assignment, given_at: float = math.inf) -> OpenQuery | None:
         query_id = assignment.query_id
         if assignment.labeler_id in self.judged.judges:
-            return self.judged.entry(query_id)
+            return self.judged.entry(query_id, given_at)
         return self._open.get(query_id) or self._on_top.get(query_id)
 
     def _aged(self, now: float, labels: int) -> Iterator[OpenQuery]:

@@ -14,7 +14,15 @@ from label_queue.folds.training import TrainingLabels, states_preference
 from label_queue.kept import KEPT, kept
 from label_queue.name_index import NameIndex
 from label_queue.quality_config import QualityConfig
-from protocol.labels import ComparisonQuery, LabelChange, LabelEvent, Retracted, Revised, Submitted
+from protocol.labels import (
+    ComparisonQuery,
+    LabelChange,
+    LabelEvent,
+    OwnerEvent,
+    Retracted,
+    Revised,
+    Submitted,
+)
 
 
 @kept(
@@ -141,6 +149,7 @@ class LabelHistory(TrainingLabels):
         self.num_retracted += isinstance(event, Retracted)
         if isinstance(event, Revised | Retracted):
             self._note_change(event)
+        before = self.standings[event.labeler_id] if isinstance(event, OwnerEvent) else None
         row = self.take(event)
         if isinstance(event, Submitted):
             self.num_judged += self.standings[event.labeler_id].is_judge
@@ -151,6 +160,8 @@ class LabelHistory(TrainingLabels):
             is_training=self.may_train(row),
             is_asked=self.is_asked(event),
         )
+        if isinstance(event, OwnerEvent) and before is not None:
+            self.columns.came_back(event, before, self.standings[event.labeler_id])
         self._sizes.extend([self._sizes[-1]] * (event.seq - len(self._sizes)))
         self._sizes.append(self.num_preferences)
         return True

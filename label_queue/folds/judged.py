@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 from label_queue.folds.open_query import OpenQuery
 from label_queue.kept import kept
+from label_queue.quality.purposes import purpose_of
 from label_queue.shelf import Shelf
+from protocol.distinct import is_comparison
 from protocol.labels import ComparisonQuery, Submitted
 
 EVERYBODY = 1_000_000_000
@@ -42,11 +44,17 @@ class JudgedQueries:
             self._forget(name)
         self._ends[query.query_id] = query.expires_at
 
-    def entry(self, query_id: str) -> OpenQuery | None:
-        """Return a query as judges are asked it; None for one that they are not asked."""
+    def entry(self, query_id: str, given_at: float = math.inf) -> OpenQuery | None:
+        """Return a query as judges are asked it; None for one that they are not asked.
+
+        One that was given to somebody before its time was over is theirs, also where a start reads
+        the queries that ended it first; `given_at` is when it was, Unix seconds.
+        """
         known = self._entries.get(query_id)
-        if known is not None or query_id not in self._ends:
+        if known is not None:
             return known
+        if query_id not in self._ends and not self._was_asked(query_id, given_at):
+            return None
         entry = OpenQuery(query=self._queries[query_id], wanted=EVERYBODY)
         self._entries[query_id] = entry
         return entry
@@ -81,6 +89,13 @@ class JudgedQueries:
         entry.answered_by.add(event.labeler_id)
         if event.query_id not in self._ends:
             self._forget(event.query_id)
+
+    def _was_asked(self, query_id: str, at: float) -> bool:
+        """Say whether judges were asked a query at some time."""
+        if at == math.inf or purpose_of(self._queries, query_id) != "validation":
+            return False
+        query = self._queries[query_id]
+        return at < query.expires_at and is_comparison(query.candidates)
 
     def _busy_with(self, query_id: str) -> set[str]:
         """Return the judges who answered a query, or were given it."""

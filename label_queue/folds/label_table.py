@@ -26,14 +26,11 @@ from label_queue.quality.given import (
 )
 from label_queue.quality.standing import Standing
 from protocol.labels import (
-    ActUndone,
     AnswerEvent,
-    Excluded,
     GoldEvent,
     LabelChange,
     LabelEvent,
     OwnerEvent,
-    Reinstated,
 )
 
 ALL = np.iinfo(np.int64).max
@@ -71,8 +68,8 @@ class LabelTable:
     """[S], of each label; see `quality.given`."""
     query_digest: Digests
     """[S], the same of its query."""
-    reinstated_at: Mapping[str, int]
-    """When somebody was last taken in again, or an act undone, as a sequence number."""
+    returned_at: Mapping[str, int]
+    """When an act of the owner's last brought labels of somebody back, as a sequence number."""
     judges: frozenset[str] = frozenset()
     """Labelers whose labels never train, whatever the owner decides about them."""
 
@@ -118,11 +115,11 @@ class LabelTable:
         if change.labeler_id not in self.names or change.labeler_id in self.judges:
             return self
         until, held = self.trains_until.copy(), self.held_from.copy()
-        place, reinstated_at = self.names.index(change.labeler_id), dict(self.reinstated_at)
+        place, returned_at = self.names.index(change.labeler_id), dict(self.returned_at)
         until[place], held[place] = _limit(standing.trains_until), _limit(standing.held_from)
-        if not isinstance(change, Excluded):
-            reinstated_at[change.labeler_id] = len(self.label)
-        return replace(self, trains_until=until, held_from=held, reinstated_at=reinstated_at)
+        if until[place] > self.trains_until[place]:
+            returned_at[change.labeler_id] = len(self.label)
+        return replace(self, trains_until=until, held_from=held, returned_at=returned_at)
 
 
 @kept("labeler", "label", "received_at", "_numbers")
@@ -175,7 +172,7 @@ class EventColumns:
     "_says",
     "_label_digest",
     "_query_digest",
-    "_reinstated_at",
+    "_returned_at",
 )
 class LabelColumns(EventColumns):
     """A table of labels while events come."""
@@ -186,7 +183,7 @@ class LabelColumns(EventColumns):
         self._says = bytearray(1)
         self._label_digest, self._query_digest = array("Q", [0]), array("Q", [0])
         self._copies = {name: _Copy() for name in UNCHANGING}
-        self._reinstated_at: dict[str, int] = {}
+        self._returned_at: dict[str, int] = {}
 
     def take(
         self, event: LabelEvent, row: int, *, prefers: bool, is_training: bool, is_asked: bool
@@ -213,8 +210,11 @@ class LabelColumns(EventColumns):
             self._newest[row] = event.seq
             self._stands[row] = event.seq if isinstance(event, AnswerEvent) else 0
             self._says[row] = _PREFERS * prefers + _TRAINS * is_training + _ASKED * is_asked
-        elif isinstance(event, Reinstated | ActUndone):
-            self._reinstated_at[event.labeler_id] = event.seq
+
+    def came_back(self, act: OwnerEvent, before: Standing, after: Standing) -> None:
+        """Note an act that was taken, where it brings labels back; one that takes away does not."""
+        if _limit(after.trains_until) > _limit(before.trains_until):
+            self._returned_at[act.labeler_id] = act.seq
 
     def newest(self, row: int) -> int:
         """Return the number of a label's newest event, which may be its retraction."""
@@ -251,7 +251,7 @@ class LabelColumns(EventColumns):
             query_digest=self._copies["query_digest"].of(self._query_digest),
             trains_until=_limits(each.trains_until for each in found),
             held_from=_limits(each.held_from for each in found),
-            reinstated_at=dict(self._reinstated_at),
+            returned_at=dict(self._returned_at),
             judges=frozenset(judges),
         )
 

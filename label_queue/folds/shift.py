@@ -25,7 +25,7 @@ class Shift:
     left: frozenset[int] = frozenset()
     """Rows of the labels learned, and since excluded or held; see `LabelTable`."""
     returned: frozenset[int] = frozenset()
-    """Rows of the labels that a reinstatement brought back, and that were not learned."""
+    """Rows of the labels that an act of the owner's brought back, and that were not learned."""
     weight_share: float = 0.0
     """Weight of what left or came back, as a share of all that was learned or came back, in [0, 1],
     by the live reward's own weights."""
@@ -54,7 +54,7 @@ def find_shift(view: LedgerView, learned: LearnedLabels, table: LabelTable | Non
     known = learned.learned(view, live.version, table)
     present = table.training_set()
     left = known & ~present & table.prefers
-    is_back = [table.reinstated_at.get(name, 0) > live.ledger_seq for name in table.names]
+    is_back = [table.returned_at.get(name, 0) > live.ledger_seq for name in table.names]
     was_there = (table.stands > 0) & (table.stands <= live.ledger_seq)
     returned = present & ~known & was_there & np.array(is_back, dtype=np.bool_)[table.labeler]
     return Shift(

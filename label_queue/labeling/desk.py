@@ -50,8 +50,9 @@ class LabelingDesk:
     async def next_task(self, labeler_id: str, wait_s: float) -> Task | None:
         """Lease a query to a labeler; wait up to `wait_s` for one, else return None.
 
-        Each call leases another query, or goes on with one whose lease ran out. One whose answer
-        was lost is among `PeopleSide.held_tasks`, and free again when its lease runs out.
+        Each call leases another query, or goes on with one whose lease ran out, or that was let go
+        of, by the assignment that they had: it takes one answer. One whose answer was lost is among
+        `PeopleSide.held_tasks`, and free again when its lease runs out.
         Gold and repeats are mixed in; a judge is given validation queries alone. Somebody suspended
         or excluded waits like everybody for whom there is nothing to label. Whoever has no task
         comes first: before those who have one, and, where none is free, with one that somebody has
@@ -116,13 +117,16 @@ class LabelingDesk:
         lease_until = now + self._state.terms.duration_s
         lapsed = entry.holders.get(labeler_id)
         if lapsed is not None:
-            assignment = board.assignments[lapsed]
             since = entry.leases[lapsed].since
             lease_until = min(lease_until, since + self._config.lease.max_age_s)
-            board.lease(assignment, since=since, until=lease_until)
-            return self._task(assignment, lease_until)
+            return self._lease_again(lapsed, since, lease_until)
         on_top = self._mixer.draw(labeler_id, now, is_doubted=self._state.doubts.holds(labeler_id))
         query = entry.query if on_top is None else on_top
+        let_go = board.assignment_of(labeler_id, query.query_id)
+        if let_go is not None:
+            # Let go of by a decision that was undone, say: they may have it before them still, and
+            # of two assignments each would take an answer.
+            return self._lease_again(let_go, now, lease_until)
         assignment = self._assign(labeler_id, query, now, lease_until)
         # Leased before it is written, so that nobody else is given the slot meanwhile; and written
         # before it is handed out, so that no answer can come to an assignment lost in a crash.
@@ -133,6 +137,12 @@ class LabelingDesk:
             board.release(assignment)
             self._state.line.call(1)
             raise
+        return self._task(assignment, lease_until)
+
+    def _lease_again(self, assignment_id: str, since: float, lease_until: float) -> Task:
+        """Lease a query to who was given it before, by the assignment that they were given."""
+        assignment = self._state.board.assignments[assignment_id]
+        self._state.board.lease(assignment, since=since, until=lease_until)
         return self._task(assignment, lease_until)
 
     def _assign(

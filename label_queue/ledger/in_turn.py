@@ -3,28 +3,45 @@
 They are three streams. Whoever takes in all queries first has let go of the early ones again when
 their events come, and reads each a second time; so events are followed, and queries and assignments
 are read as far as they need.
+
+Of somebody about whom the first event comes, it counts whether gold was there by then; so all
+queries are read that were written by then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TypeVar
 
 from label_queue.ledger.records import Record
-from protocol.labels import Assignment, ComparisonQuery, LabelEvent
+from protocol.labels import Assignment, ComparisonQuery, LabelerEvent, LabelEvent, Submitted
 
 EVENTS_AT_ONCE = 500
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenIn:
+    """What was taken in so far; what is yielded is there when the next is asked for."""
+
+    queries: Collection[str]
+    """Ids."""
+    assignments: Collection[str]
+    """Ids."""
+    knows: Callable[[str], bool]
+    """Says whether there was an event about somebody."""
+    num_labels: Callable[[], int]
+    """Returns how many labels were received."""
+
+
 def in_turn(
     queries: Iterator[ComparisonQuery],
     assignments: Iterator[Assignment],
     events: Iterator[LabelEvent],
-    known_queries: Collection[str],
-    known_assignments: Collection[str],
+    taken_in: TakenIn,
 ) -> Iterator[Sequence[Record]]:
     """Yield some records of one stream at a time, each after the query and assignment it is of.
 
@@ -32,20 +49,40 @@ def in_turn(
         queries: In the order of appending, as are the others.
         assignments: Of queries.
         events: Of assignments and of queries.
-        known_queries: Ids of those that were taken in; what is yielded is there when the next is
-            asked for.
-        known_assignments: The same of assignments.
+        taken_in: What was taken in.
     """
     while some := list(islice(events, EVENTS_AT_ONCE)):
         leased = _until(
-            assignments, "assignment_id", _named(some, "assignment_id", known_assignments)
+            assignments, "assignment_id", _named(some, "assignment_id", taken_in.assignments)
         )
         of = (*leased, *some)
-        yield _until(queries, "query_id", _named(of, "query_id", known_queries))
+        asked = _until(queries, "query_id", _named(of, "query_id", taken_in.queries))
+        if _has_newcomers(some, taken_in):
+            num_labels = taken_in.num_labels() + sum(isinstance(e, Submitted) for e in some)
+            written, queries = _written_by(queries, num_labels)
+            asked += written
+        yield asked
         yield leased
         yield some
     yield from _in_parts(queries)
     yield from _in_parts(assignments)
+
+
+def _has_newcomers(events: Iterable[LabelEvent], taken_in: TakenIn) -> bool:
+    named = {event.labeler_id for event in events if isinstance(event, LabelerEvent)}
+    return not all(map(taken_in.knows, named))
+
+
+def _written_by(
+    queries: Iterator[ComparisonQuery], num_labels: int
+) -> tuple[list[ComparisonQuery], Iterator[ComparisonQuery]]:
+    """Return the next queries that were written when so many labels had come, and the others."""
+    written: list[ComparisonQuery] = []
+    for query in queries:
+        if query.labels_before > num_labels:
+            return written, chain([query], queries)
+        written.append(query)
+    return written, queries
 
 
 def _named(records: Iterable[object], name: str, known: Collection[str]) -> set[str]:

@@ -188,6 +188,10 @@ class Case:
             self.alarm = self.tests.take(self.answers[name], config)
         else:
             self._test_anew(config)
+        self._ask_about(config, share)
+
+    def _ask_about(self, config: QualityConfig, share: float) -> None:
+        """Have the owner asked about an alarm that was just raised, if much comes of them."""
         self.is_asked_about = self.alarm == "drift" and share >= config.ask_owner_from
 
     def _test_anew(self, config: QualityConfig) -> None:
@@ -218,16 +222,19 @@ class Case:
         self.alarm = self.excluded_from = None
         self.is_vouched, self.is_asked_about = True, False
 
-    def undo(self, event: ActUndone, config: QualityConfig) -> None:
-        """Take the newest act back; nothing happens where it is another."""
+    def undo(self, event: ActUndone, config: QualityConfig, share: float) -> None:
+        """Take the newest act back; nothing happens where it is another.
+
+        `share` is that of their labels so far, of all so far.
+        """
         act = self.act
         if act is None or act.event_id != event.undoes:
             return
         self.act, self.undone, self.excluded_from = None, act.event_id, act.excluded_from
         if act.lifted is not None:
-            self._put_back(act.lifted, config)
+            self._put_back(act.lifted, config, share)
 
-    def _put_back(self, lifted: _Lifted, config: QualityConfig) -> None:
+    def _put_back(self, lifted: _Lifted, config: QualityConfig, share: float) -> None:
         """Let the tests go on from where they were, with what was answered since."""
         now = self.answers_before
         since, self.answers = self.answers, {}
@@ -239,5 +246,6 @@ class Case:
         self.is_asked_about = lifted.is_asked_about
         if self.alarm is None:
             self._test_anew(config)
+            self._ask_about(config, share)
         else:
             self.tests = lifted.tests

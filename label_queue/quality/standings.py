@@ -61,6 +61,10 @@ class Standings:
             return known
         return Standing(state="probation", held_from=0) if self._has_gold else NEWCOMER
 
+    def knows(self, labeler_id: str) -> bool:
+        """Say whether any event named somebody."""
+        return labeler_id in self._standings
+
     def newest_gold(self, labeler_id: str) -> list[tuple[int, bool]]:
         """Return somebody's newest gold answers of the tests that go on, newest first.
 
@@ -136,7 +140,7 @@ class Standings:
             case Reinstated():
                 own.reinstate(act)
             case ActUndone():
-                own.undo(act, self._config)
+                own.undo(act, self._config, self._share_of(own))
             case _:
                 assert_never(act)
 
@@ -152,10 +156,14 @@ class Standings:
             self._config,
             k=k,
             usual=self._difficulty.usual(template, k, self._config),
-            share=own.num_submits / self._num_submits,
+            share=self._share_of(own),
         )
         if says_how_hard and right is not None:
             self._difficulty.take(template, is_right=right)
+
+    def _share_of(self, own: Case) -> float:
+        """Return the share of all labels so far that one labeler gave."""
+        return own.num_submits / max(1, self._num_submits)
 
     def _changes(self, event: LabelerEvent, own: Case) -> bool:
         """Say whether an event of a known labeler can change their standing."""

@@ -52,6 +52,21 @@ def held_by(state: LabelState) -> dict[str, Any]:
     }
 
 
+LOST = ("open", "judged", "open_slots", "leases", "stats")
+"""Of `held_by`, what a crash loses, or what time alone ends: leases' renewals and what was let go
+of, queries that expired, figures of the moment."""
+LOST_OF_BOARD = ("_open", "_on_top", "_leases", "open_slots")
+MOVING = "online/query_policy_lag"
+
+
+def lasting(state: LabelState) -> dict[str, Any]:
+    """What a state's folds hold that is the same after a restart."""
+    held = {name: each for name, each in held_by(state).items() if name not in LOST}
+    board = {name: each for name, each in held["board"].items() if name not in LOST_OF_BOARD}
+    figures = {name: each for name, each in held["figures"].items() if name != MOVING}
+    return {**held, "board": {**board, "judged": board["judged"]["judges"]}, "figures": figures}
+
+
 def _entry(entry: Any) -> tuple[Any, ...]:
     leases = list(entry.leases.items())
     return entry.query, entry.wanted, entry.answered_by, entry.holders, leases

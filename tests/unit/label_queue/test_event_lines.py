@@ -318,7 +318,10 @@ def test_a_cord_line_with_another_actions_version_is_named(
     assert problem_of(CORD_EVENT, line) == ("to_version", problem)
 
 
-GOLD = [make_query(n, query_id=f"g{n}", purpose="gold", num_wanted=0) for n in range(2)]
+GOLD = [
+    make_query(n, query_id=f"g{n}", purpose="gold", num_wanted=0, gold_answer=f"q{n}-a")
+    for n in range(2)
+]
 RECORDS: list[Record] = [QUERY, *GOLD, make_assignment(QUERY), *EVENTS.values(), *CORD.values()]
 
 

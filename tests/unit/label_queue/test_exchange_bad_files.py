@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from label_queue.exchange.record_lines import read_records, record_lines
 from label_queue.ledger.records import Record
 from protocol.errors import InputError, SchemaMismatch
 from protocol.labels import GoldMade, GoldRetired
-from tests.support.labels import make_gold_event, make_query
+from tests.support.labels import make_gold_event, make_provenance, make_query
 from tests.unit.label_queue.exchanged import (
     PAIR,
     RUN,
@@ -42,10 +43,61 @@ assert isinstance(MADE, GoldMade)
     ],
 )
 def test_gold_that_is_not_there_is_named(tmp_path: Path, event: Record, problem: str) -> None:
-    gold = make_query(0, query_id="gold", run_id=RUN, purpose="gold", num_wanted=0)
+    gold = replace(GOLD, gold_answer="q9-a")
     path = tmp_path / "out.jsonl"
     write_lines(path, record_lines(memory([*everything(), gold, event])))
     with pytest.raises(InputError, match=problem):
+        read_records(path, read_lines(path))
+
+
+GOLD = make_query(9, query_id="gold", run_id=RUN, purpose="gold", num_wanted=0)
+AGAIN = make_query(9, query_id="again", run_id=RUN, purpose="repeat")
+
+
+@pytest.mark.parametrize(
+    ("record", "problem"),
+    [
+        (GOLD, "gold_answer: want the candidate of the query that is right, got None"),
+        (replace(GOLD, gold_answer="q1-a"), "gold_answer: want the candidate .*, got 'q1-a'"),
+        (replace(AGAIN, purpose="train", gold_answer="q1-a"), "gold_answer: want the candidate"),
+        (AGAIN, "repeat_of: want the query that this one asks again, got none"),
+        (replace(AGAIN, repeat_of="q99"), "repeat_of: no query 'q99' above"),
+        (
+            replace(GOLD, gold_answer="q9-a", repeat_of="q99"),
+            "repeat_of: no query 'q99' above",
+        ),
+        (
+            make_provenance(5, restored_from=5),
+            "restored_from: want a version before 5, which was made of it, got 5",
+        ),
+        (make_provenance(5, restored_from=6), "restored_from: want a version before 5, .*, got 6"),
+    ],
+)
+def test_what_leads_nowhere_or_round_in_a_circle_is_named(
+    tmp_path: Path, record: Record, problem: str
+) -> None:
+    path = tmp_path / "out.jsonl"
+    write_lines(path, record_lines(memory([*everything(), record])))
+    with pytest.raises(InputError, match=rf"line \d+: {problem}"):
+        read_records(path, read_lines(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("policy_version", "version: policy version 1 comes twice"),
+        ("cord_event", "event_id: 'c1' comes twice"),
+    ],
+)
+def test_what_a_ledger_would_keep_the_first_of_comes_once(
+    tmp_path: Path, name: str, problem: str
+) -> None:
+    def repeat(lines: list[dict[str, Any]]) -> None:
+        at = next(i for i, each in enumerate(lines) if each.get("type") == name)
+        lines.insert(at, lines[at])
+
+    path = edited(tmp_path, repeat)
+    with pytest.raises(InputError, match=rf"line \d+: {problem}, and a ledger keeps the first"):
         read_records(path, read_lines(path))
 
 

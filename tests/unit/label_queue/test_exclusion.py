@@ -113,6 +113,24 @@ def test_an_exclusion_undone_before_any_fit_forces_nothing(learned: LearnedLabel
     assert find_shift(view, learned) == Shift()
 
 
+def test_an_exclusion_from_later_on_than_before_brings_back_what_lies_between(
+    learned: LearnedLabels,
+) -> None:
+    refitted = (change("exclude"), make_reward(3, ledger_seq=12))
+    later = change("exclude", number=1, from_seq=10)
+    expected = previewed(hand_made_view(*refitted), learned, later)
+    assert (expected.labels_returning, expected.labels_leaving) == (2, 0)
+    assert expected.weight_share == pytest.approx(2 / 10)
+    assert expected.forces_refit
+    shift = find_shift(hand_made_view(*refitted, later), learned)
+    assert shift == Shift(returned=frozenset({7, 8}), weight_share=2 / 10)
+    # A fit that learned them settles it, and from earlier on again they leave.
+    settled = (*refitted, later, make_reward(4, ledger_seq=13))
+    assert find_shift(hand_made_view(*settled), learned) == Shift()
+    earlier = hand_made_view(*settled, change("exclude", number=2, from_seq=8))
+    assert find_shift(earlier, learned).left == frozenset({8})
+
+
 class _Unread(tuple[LabelEvent, ...]):
     """Events that may be looked up one by one, and not gone through."""
 

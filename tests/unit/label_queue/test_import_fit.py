@@ -108,7 +108,12 @@ def test_a_full_record_that_does_not_fit_is_named_by_its_line(
 
 
 @pytest.mark.parametrize(
-    "query", [with_ids(*LONG[1:]), with_ids(53), with_ids(*LONG, purpose="gold")]
+    "query",
+    [
+        with_ids(*LONG[1:]),
+        with_ids(53),
+        replace(with_ids(*LONG, purpose="gold"), gold_answer="q1-a"),
+    ],
 )
 def test_a_full_record_of_which_all_that_trains_fits_is_taken(
     policy: Path, tmp_path: Path, query: ComparisonQuery

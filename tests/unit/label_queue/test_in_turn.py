@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from label_queue.ledger.in_turn import in_turn
+from label_queue.ledger.in_turn import TakenIn, in_turn
 from label_queue.ledger.records import Record
 from protocol.labels import Assignment, ComparisonQuery, LabelEvent, Submitted
-from tests.support.labels import make_assignment, make_event, make_query
+from tests.support.labels import make_assignment, make_event, make_exclusion, make_query
 
 NUM_QUERIES = 2_000
 
@@ -16,7 +16,7 @@ NUM_QUERIES = 2_000
 def streams(seed: int) -> tuple[list[ComparisonQuery], list[Assignment], list[LabelEvent]]:
     """Return queries, the leases of most of them, and answers to most of those, some late."""
     draw = random.Random(seed)
-    queries = [make_query(number) for number in range(NUM_QUERIES)]
+    queries = [make_query(number, labels_before=number) for number in range(NUM_QUERIES)]
     assignments = [make_assignment(q) for q in queries if draw.random() < 0.9]
     by_id = {query.query_id: query for query in queries}
     answered = [each for each in assignments if draw.random() < 0.9]
@@ -33,10 +33,18 @@ def taken(
     events: list[LabelEvent],
     known: set[str] | None = None,
     leased: set[str] | None = None,
+    people: set[str] | None = None,
 ) -> Iterator[Record]:
     """Yield all in turn, as somebody who takes them in at once, and is told nothing too early."""
-    known, leased = known or set(), leased or set()
-    for some in in_turn(iter(queries), iter(assignments), iter(events), known, leased):
+    known, leased, people = known or set(), leased or set(), people or set()
+    labels: list[Submitted] = []
+    taken_in = TakenIn(
+        queries=known,
+        assignments=leased,
+        knows=people.__contains__,
+        num_labels=lambda: len(labels),
+    )
+    for some in in_turn(iter(queries), iter(assignments), iter(events), taken_in):
         for record in some:
             if isinstance(record, ComparisonQuery):
                 known.add(record.query_id)
@@ -46,6 +54,8 @@ def taken(
             if isinstance(record, Submitted):
                 assert record.query_id in known
                 assert record.assignment_id in leased
+                people.add(record.labeler_id)
+                labels.append(record)
             yield record
 
 
@@ -81,8 +91,26 @@ def test_what_was_taken_in_before_is_not_waited_for() -> None:
 def test_an_event_of_a_query_that_never_came_ends_all_streams() -> None:
     queries, assignments, events = streams(seed=4)
     lost = queries.pop(10).query_id
-    parts = list(in_turn(iter(queries), iter(assignments), iter(events), set(), set()))
+    nothing = TakenIn(queries=set(), assignments=set(), knows=lambda _: True, num_labels=lambda: 0)
+    parts = list(in_turn(iter(queries), iter(assignments), iter(events), nothing))
     given = [record for part in parts for record in part]
     assert lost not in {each.query_id for each in given if isinstance(each, ComparisonQuery)}
     assert sum(isinstance(each, ComparisonQuery) for each in given) == len(queries)
     assert [each for each in given if isinstance(each, Submitted)] == events
+
+
+def test_before_the_first_event_about_somebody_comes_all_that_was_written_by_then() -> None:
+    """Gold among it: whoever begins where it is there is on probation."""
+    queries = [make_query(0), make_query(1, labels_before=1), make_query(2, labels_before=2)]
+    leased = [make_assignment(queries[0], name) for name in ("ann", "bob")]
+    first, second = (make_event(queries[0], each.labeler_id) for each in leased)
+
+    def order(events: list[LabelEvent], people: set[str]) -> list[str]:
+        records = taken(queries, leased, events, people=people)
+        return [getattr(each, "event_id", getattr(each, "query_id", "")) for each in records]
+
+    assert order([first], set())[:2] == ["q0", "q1"]
+    assert order([first], {"ann"})[:3] == ["q0", "q0", "q0/ann:0"]
+    assert order([first, second], {"ann"})[:3] == ["q0", "q1", "q2"]
+    assert order([make_exclusion("bob")], set())[:3] == ["q0", "owner:0", "q1"]
+    assert set(order([first, second], set())) == {"q0", "q1", "q2", "q0/ann:0", "q0/bob:0"}

@@ -9,12 +9,21 @@ import pytest
 from label_queue.figures.online import Online, shown_version
 from label_queue.folds.lineage import left_behind, newest_until
 from label_queue.folds.view import LearnedLabels
+from label_queue.ledger.records import Record
 from label_queue.oversight.trace import Trace
 from label_queue.schedule import LabelSchedule
 from label_queue.state import LabelState
 from protocol.labels import ComparisonQuery, PolicyProvenance
 from tests.support.hand_made_run import COVERAGE, FIRST_SAMPLES, LATENCIES, NUM_WAITING, fill
-from tests.support.labels import ManualClock, make_config, make_event, make_provenance, make_query
+from tests.support.labels import (
+    ManualClock,
+    make_assignment,
+    make_config,
+    make_event,
+    make_provenance,
+    make_query,
+    make_reward,
+)
 from tests.support.memory_ledger import MemoryLedger
 
 CONFIG = make_config()
@@ -73,6 +82,24 @@ def test_looking_on_while_it_happens_gives_what_looking_back_gives() -> None:
         live.figures.online()
     assert live.figures.online() == read(ledger).figures.online()
     assert live.figures.online_stats() == looked_at(ledger)
+
+
+def test_looking_on_and_looking_back_are_one_where_the_clock_was_set_back() -> None:
+    ledger, live = MemoryLedger(), new_state()
+
+    def write(*records: Record) -> None:
+        for record in ledger.write(list(records)):
+            live.apply(record)
+        live.figures.online()
+
+    first = make_query(0)
+    write(make_provenance(0), first, make_assignment(first), make_event(first))
+    write(replace(make_reward(1, ledger_seq=1, learned=[1]), announced_at=1_000.0))
+    write(make_query(1, ledger_seq=1, created_at=2_000.0))
+    write(make_query(2, ledger_seq=1, created_at=1_500.0))
+    online = read(ledger).figures.online()
+    assert [each.query_id for each in online.coverage] == ["q1", "q2"]
+    assert live.figures.online() == online
 
 
 def test_the_figures_of_the_run() -> None:

@@ -272,6 +272,13 @@ async def test_offline_too_a_refit_is_forced(make_queue: MakeQueue) -> None:
     request = await queue.policy_loop.next_refit()
     assert (request.kind, request.is_forced, request.labels_used) == ("refit", True, 30)
     assert request.contaminated_from == 1
+    await queue.policy_loop.reward_served(make_reward(2, ledger_seq=request.ledger_seq))
+    # From later on than before: what lies between comes back, and no warm update would learn it.
+    done = await queue.owner.exclude("bob", 38, "later than thought")
+    assert (done.labels_returning, done.forces_refit) == (7, True)
+    request = await queue.policy_loop.next_refit()
+    assert (request.kind, request.is_forced, request.labels_used) == ("refit", True, 37)
+    assert request.contaminated_from is None
 
 
 # --- gold --------------------------------------------------------------------------------------

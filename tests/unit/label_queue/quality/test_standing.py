@@ -223,6 +223,15 @@ def test_somebody_vouched_for_by_mistake_is_tested_by_all_they_answered() -> Non
     assert ledger.state == "suspended"
 
 
+def test_an_alarm_that_an_undoing_leaves_asks_the_owner_as_before() -> None:
+    ledger = Ledger()
+    ledger.gold(RIGHT)
+    ledger.owner(reinstate=True)
+    ledger.gold(*[RIGHT] * 8, *[WRONG] * 7)
+    ledger.undo()
+    assert (ledger.state, ledger.standings["ann"].alarm) == ("questioned", "drift")
+
+
 def test_only_the_newest_act_is_undone_and_once() -> None:
     ledger = Ledger(labels_before=None)
     ledger.owner(from_seq=5)
