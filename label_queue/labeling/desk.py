@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from label_queue.config import LabelsConfig
 from label_queue.folds.open_query import OpenQuery
 from label_queue.labeling.mixing import TaskMixer, draw_order
 from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.tasks import Renewal, Task, as_task
-from label_queue.ledger.group_commit import GroupCommit
+from label_queue.ledger.beginnings import the_assignment
+from label_queue.ledger.group_commit import GroupCommit, Overtaken
+from label_queue.ledger.records import Record
 from label_queue.schedule import LabelSchedule
 from label_queue.signals import Place
 from label_queue.state import LabelState
@@ -70,11 +73,12 @@ class LabelingDesk:
         state.waiting[labeler_id] += 1
         try:
             with state.line.place(labeler_id) as place:
-                found = await self._wait_for_pick(place, time.monotonic() + wait_s)
-                if found is None:
-                    return None
-                entry, now = found
-                return await self._lease(labeler_id, entry, now)
+                deadline = time.monotonic() + wait_s
+                while (found := await self._wait_for_pick(place, deadline)) is not None:
+                    # A tool was about to take an answer of theirs to it: it is nothing for them.
+                    with suppress(Overtaken):
+                        return await self._lease(labeler_id, *found)
+                return None
         finally:
             state.waiting[labeler_id] -= 1
 
@@ -127,9 +131,11 @@ class LabelingDesk:
         # Leased before it is written, so that nobody else is given the slot meanwhile; and written
         # before it is handed out, so that no answer can come to an assignment lost in a crash.
         board.lease(assignment, since=now, until=lease_until)
+        records: list[Record] = [assignment] if on_top is None else [on_top, assignment]
+        begins = [the_assignment(labeler_id, query.query_id)]
         try:
-            await self._commits.write([assignment] if on_top is None else [on_top, assignment])
-        except ResourceError:
+            await self._commits.write(records, begins=begins)
+        except (ResourceError, Overtaken):
             board.release(assignment)
             self._state.line.call(1)
             raise
