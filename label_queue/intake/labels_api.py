@@ -21,7 +21,13 @@ from label_queue.intake.bodies import (
     read_limited,
     split_lines,
 )
-from label_queue.intake.identity import Labeler, people_of
+from label_queue.intake.identity import (
+    Labeler,
+    bearer,
+    identify,
+    identify_labeler,
+    people_of,
+)
 from label_queue.intake.refusals import error_answer, refusals
 from label_queue.intake.schemas import NOT_FOR_LABELERS, CordPull, LineAnswer
 from label_queue.labeling.own_work import HeldTasks, Me
@@ -59,16 +65,30 @@ async def next_task(
 
 
 async def _wait_for_task(request: Request, labeler_id: str, wait_s: float) -> Task | None:
-    """Wait for a task; one that comes when who asked has gone is given back, for others."""
+    """Wait for a task; one that comes when who asked has gone is given back, for others.
+
+    So is one that comes when they may not label any more: what they came by may end meanwhile.
+    """
     people, gone = people_of(request), asyncio.create_task(_gone(request))
     try:
         task = await people.wait_for_task(labeler_id, wait_s)
-        if task is not None and gone.done():
+        if task is None:
+            return None
+        try:
+            await _refuse_unwelcome(request)
+            if gone.done():
+                raise ClientDisconnect
+        except (LabelError, ClientDisconnect):
             await people.give_back(labeler_id, task.assignment_id)
-            raise ClientDisconnect
+            raise
         return task
     finally:
         gone.cancel()
+
+
+async def _refuse_unwelcome(request: Request) -> None:
+    """Raise as at first where who sends a request may not label by now."""
+    await identify_labeler(await identify(request, await bearer(request)))
 
 
 async def _gone(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Whoever waits for a task and is gone when it comes keeps it from nobody."""
+"""Whoever waits for a task and is gone, or may not have it, when it comes keeps it from nobody."""
 
 from __future__ import annotations
 
@@ -72,3 +72,46 @@ async def test_who_stays_gets_what_they_waited_for(queue: LabelQueue) -> None:
             assert (await asked).status_code == 200
     [held] = (await queue.people.held_tasks("ann")).tasks
     assert held.assignment_id == (await asked).json()["assignment_id"]
+
+
+@pytest.mark.parametrize(
+    ("act", "status"), [("revoke", 401), ("revoke one", 401), ("make an observer", 403)]
+)
+async def test_who_may_not_label_any_more_is_given_nothing_that_comes_while_they_wait(
+    queue: LabelQueue, act: str, status: int
+) -> None:
+    ann, bob = [await queue.owner.add_labeler(name) for name in ("ann", "bob")]
+    await queue.owner.add_labeler("ann")
+    [first_of_ann] = [
+        way
+        for person in (await queue.owner.people(offset=0, limit=10, search="ann")).people
+        for way in person.ways_in[-1:]
+    ]
+
+    async def end() -> None:
+        if act == "revoke":
+            await queue.owner.revoke("ann", "she left", actor="olga")
+        elif act == "revoke one":
+            name = first_of_ann.token_id
+            await queue.owner.revoke_token("ann", name, "it was given away", actor="olga")
+        else:
+            await queue.owner.change_role("ann", "observer", "she only looks", actor="olga")
+
+    async with serve_people(queue) as url:
+        clients = [
+            httpx.AsyncClient(
+                base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30
+            )
+            for token in (ann, bob)
+        ]
+        async with clients[0] as of_ann, clients[1] as of_bob:
+            asked = asyncio.create_task(of_ann.get("/api/v1/tasks/next", params=WAIT))
+            await until(lambda: queue.state.waiting["ann"] > 0)
+            await end()
+            await answer_orders(queue)
+            refused = await asked
+            given = await take(of_bob)
+    assert refused.status_code == status
+    assert "candidates" not in refused.text
+    assert queue.state.board.num_leased("ann", 0.0) == 0
+    assert given.assignment_id in queue.state.board.assignments
