@@ -65,13 +65,18 @@ async def next_task(
 
 
 async def _wait_for_task(request: Request, labeler_id: str, wait_s: float) -> Task | None:
-    """Wait for a task; one that comes when who asked has gone is given back, for others.
+    """Wait for a task, for as long as who asked is there; one that comes later is given back.
 
     So is one that comes when they may not label any more: what they came by may end meanwhile.
     """
-    people, gone = people_of(request), asyncio.create_task(_gone(request))
+    people, wait_id = people_of(request), uuid4().hex
+    waiting = asyncio.create_task(people.wait_for_task(labeler_id, wait_s, wait_id))
+    gone = asyncio.create_task(_gone(request))
     try:
-        task = await people.wait_for_task(labeler_id, wait_s)
+        await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            await people.stop_waiting(wait_id)
+        task = await waiting
         if task is None:
             return None
         try:
@@ -83,6 +88,7 @@ async def _wait_for_task(request: Request, labeler_id: str, wait_s: float) -> Ta
             raise
         return task
     finally:
+        waiting.cancel()
         gone.cancel()
 
 

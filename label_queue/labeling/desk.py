@@ -65,14 +65,17 @@ class LabelingDesk:
         self._state.access.admit(labeler_id)
         return await self.wait_for_task(labeler_id, wait_s)
 
-    async def wait_for_task(self, labeler_id: str, wait_s: float) -> Task | None:
-        """Do as `next_task` for a request that was counted against the rate before."""
+    async def wait_for_task(self, labeler_id: str, wait_s: float, wait_id: str = "") -> Task | None:
+        """Do as `next_task` for a request that was counted against the rate before.
+
+        `stop_waiting` ends it, by its id.
+        """
         state = self._state
         if state.waiting[labeler_id] >= self._config.intake.max_polls:
             raise TooFast(f"{state.waiting[labeler_id]} calls of yours wait for a task already", 1)
         state.waiting[labeler_id] += 1
         try:
-            with state.line.place(labeler_id) as place:
+            with state.line.place(labeler_id, wait_id) as place:
                 deadline = time.monotonic() + wait_s
                 while (found := await self._wait_for_pick(place, deadline)) is not None:
                     # A tool was about to take an answer of theirs to it: it is nothing for them.
@@ -82,9 +85,13 @@ class LabelingDesk:
         finally:
             state.waiting[labeler_id] -= 1
 
+    async def stop_waiting(self, wait_id: str) -> None:
+        """End a call that waits for a task: who made it has gone. Idempotent."""
+        self._state.line.send_away(wait_id)
+
     async def _wait_for_pick(self, place: Place, deadline: float) -> tuple[OpenQuery, float] | None:
         """Return a query to lease at once, and the time; None where there is none until then."""
-        while not self._wants_no_more(place.who):
+        while not (place.is_left or self._wants_no_more(place.who)):
             now = self._clock()
             entry = self._pick(place.who, now)
             if entry is not None:
@@ -118,10 +125,15 @@ class LabelingDesk:
     async def _lease(self, labeler_id: str, entry: OpenQuery, now: float) -> Task:
         board = self._state.board
         lease_until = now + self._state.terms.duration_s
-        lapsed = entry.holders.get(labeler_id)
-        if lapsed is not None:
-            assignment = board.assignments[lapsed]
-            since = entry.leases[lapsed].since
+        # One that was given back is gone on with too: a page may show it still, and an answer to
+        # another assignment would be another label of the same person's.
+        known = entry.holders.get(labeler_id) or board.assignment_of(
+            labeler_id, entry.query.query_id
+        )
+        if known is not None:
+            assignment = board.assignments[known]
+            lease = entry.leases.get(known)
+            since = now if lease is None else lease.since
             lease_until = min(lease_until, since + self._config.lease.max_age_s)
             board.lease(assignment, since=since, until=lease_until)
             return self._task(assignment, lease_until)
