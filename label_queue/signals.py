@@ -40,8 +40,12 @@ class Change:
 class Place:
     """Somebody's place in a line, and the turn they have, if they have one."""
 
-    def __init__(self, who: str) -> None:
+    def __init__(self, who: str, name: str = "") -> None:
         self.who = who
+        self.name = name
+        """By which they can be sent away; "": by none."""
+        self.is_left = False
+        """Whether they were: nothing is given to them any more."""
         self.tried = 0
         """The newest turn they were given."""
         self.turn: int | None = None
@@ -88,9 +92,9 @@ class Line:
         self._turns = 0
 
     @contextmanager
-    def place(self, who: str) -> Iterator[Place]:
+    def place(self, who: str, name: str = "") -> Iterator[Place]:
         """Take a place at the end for as long as the block lasts."""
-        place = Place(who)
+        place = Place(who, name)
         self._places[place] = None
         try:
             yield place
@@ -114,6 +118,13 @@ class Line:
         """Wake everybody to look again."""
         for place in self._places:
             place.wake()
+
+    def send_away(self, name: str) -> None:
+        """Have whoever took a place by this name leave it. Idempotent."""
+        for place in self._places:
+            if name and place.name == name:
+                place.is_left = True
+                place.wake()
 
     def pass_on(self, place: Place) -> None:
         """Give a turn that was not used to the next who has not had it."""

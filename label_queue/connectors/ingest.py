@@ -42,6 +42,7 @@ from label_queue.connectors.translation import (
     outside_task,
 )
 from label_queue.labeling.submissions import change_refused
+from label_queue.ledger.beginnings import Beginning, the_assignment, the_label
 from label_queue.ledger.group_commit import GroupCommit, Overtaken
 from label_queue.ledger.records import ConnectorOffset, Record, RefusedAnswer
 from label_queue.state import LabelState
@@ -95,6 +96,12 @@ class _Batch:
     @property
     def name(self) -> str:
         return self.connector.name
+
+    @property
+    def begins(self) -> list[Beginning]:
+        """What a page may be about to begin too, of the same person's."""
+        labels = [the_label(each.label_id) for each in self.records if isinstance(each, Submitted)]
+        return labels + [the_assignment(*key) for key in self.assignments]
 
     def add(self, event: LabelChange) -> None:
         self.records.append(event)
@@ -150,7 +157,8 @@ class OutsideLabels:
                 batch = await self._batch_of(connector, sweep)
                 try:
                     if batch.records:
-                        await self._commits.write(batch.records, self._still(batch))
+                        still = self._still(batch)
+                        await self._commits.write(batch.records, still, batch.begins)
                 except Overtaken:
                     continue
                 # Not before: of what could not be written a copy is kept another time.

@@ -185,8 +185,8 @@ def _check_label(event: LabelChange, known: Known, where: str) -> None:
 def _check_revision(event: LabelChange, known: Known, where: str) -> None:
     """Refuse what is not the next revision of its label: the newest event is what counts.
 
-    Somebody may have answered on the page and in a tool at one moment: then both answers have the
-    same number, and the later one counts, as it did in the run.
+    In ledgers of before somebody may have answered on the page and in a tool at one moment: then
+    both answers have the same number, and the later one counts, as it did in the run.
     """
     before = known.labels.get(event.label_id)
     is_first = isinstance(event, Submitted)

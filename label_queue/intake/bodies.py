@@ -171,6 +171,7 @@ def body_of(model: type[B]) -> Callable[[Request], Coroutine[Any, Any, B]]:
 
 def parse(raw: bytes, model: type[B]) -> B:
     """Return a body, or raise InvalidLabel (message, field) naming what is wrong with it."""
+    raw = _as_utf8(raw)
     try:
         body = model.model_validate_json(raw)
     except ValidationError as error:
@@ -189,6 +190,7 @@ def parse_submission(raw: bytes, limit: int) -> LabelSubmission:
     """
     if len(raw) > limit:
         raise BodyTooLarge(f"the label is over {limit} bytes: shorten its comment or spans")
+    raw = _as_utf8(raw)
     try:
         submission = SUBMISSION.validate_json(raw)
     except ValidationError as error:
@@ -225,12 +227,22 @@ def _refuse_named_twice(raw: bytes) -> None:
         raise InvalidLabel(f"{key}: it is there twice: leave one of them out", key) from error
 
 
-def split_lines(raw: bytes, max_labels: int) -> list[tuple[int, bytes]]:
-    """Return the lines of an NDJSON body with their numbers, blank ones left out.
+def _as_utf8(raw: bytes) -> bytes:
+    """Return JSON without the byte order mark that may be before it.
 
-    A byte order mark before them is no part of the first.
+    Raises InvalidLabel for any that is not UTF-8 but of two or four bytes a character, as files of
+    some Windows programs are: its other problems would say nothing of that.
     """
-    split = raw.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    text = raw.removeprefix(codecs.BOM_UTF8)
+    # The first character of JSON is ASCII, and never a NUL.
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in text[:2]:
+        raise InvalidLabel("body: it is UTF-16 or UTF-32: send it as UTF-8", "")
+    return text
+
+
+def split_lines(raw: bytes, max_labels: int) -> list[tuple[int, bytes]]:
+    """Return the lines of an NDJSON body with their numbers, blank ones left out."""
+    split = _as_utf8(raw).split(b"\n")
     lines = [(i, line) for i, line in enumerate(split) if line.strip()]
     if len(lines) > max_labels:
         raise BodyTooLarge(f"{len(lines)} labels in one batch, at most {max_labels}: split it")

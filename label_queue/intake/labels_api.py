@@ -21,7 +21,13 @@ from label_queue.intake.bodies import (
     read_limited,
     split_lines,
 )
-from label_queue.intake.identity import Labeler, people_of
+from label_queue.intake.identity import (
+    Labeler,
+    bearer,
+    identify,
+    identify_labeler,
+    people_of,
+)
 from label_queue.intake.refusals import error_answer, refusals
 from label_queue.intake.schemas import NOT_FOR_LABELERS, CordPull, LineAnswer
 from label_queue.labeling.own_work import HeldTasks, Me
@@ -59,16 +65,36 @@ async def next_task(
 
 
 async def _wait_for_task(request: Request, labeler_id: str, wait_s: float) -> Task | None:
-    """Wait for a task; one that comes when who asked has gone is given back, for others."""
-    people, gone = people_of(request), asyncio.create_task(_gone(request))
+    """Wait for a task, for as long as who asked is there; one that comes later is given back.
+
+    So is one that comes when they may not label any more: what they came by may end meanwhile.
+    """
+    people, wait_id = people_of(request), uuid4().hex
+    waiting = asyncio.create_task(people.wait_for_task(labeler_id, wait_s, wait_id))
+    gone = asyncio.create_task(_gone(request))
     try:
-        task = await people.wait_for_task(labeler_id, wait_s)
-        if task is not None and gone.done():
+        await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            await people.stop_waiting(wait_id)
+        task = await waiting
+        if task is None:
+            return None
+        try:
+            await _refuse_unwelcome(request)
+            if gone.done():
+                raise ClientDisconnect
+        except (LabelError, ClientDisconnect):
             await people.give_back(labeler_id, task.assignment_id)
-            raise ClientDisconnect
+            raise
         return task
     finally:
+        waiting.cancel()
         gone.cancel()
+
+
+async def _refuse_unwelcome(request: Request) -> None:
+    """Raise as at first where who sends a request may not label by now."""
+    await identify_labeler(await identify(request, await bearer(request)))
 
 
 async def _gone(request: Request) -> None:

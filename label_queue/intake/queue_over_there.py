@@ -16,6 +16,7 @@ AT_ONCE = (
     "run_info",
     "heartbeat",
     "give_back",
+    "stop_waiting",
 )
 """Calls of people's that are answered out of memory: they cross together."""
 ON_DISK = ("submit", "next_task", "reject")

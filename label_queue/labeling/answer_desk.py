@@ -15,6 +15,7 @@ from label_queue.labeling.submissions import (
     change_refused,
     check_submission,
 )
+from label_queue.ledger.beginnings import Beginning, the_label
 from label_queue.ledger.group_commit import GroupCommit, Overtaken
 from label_queue.ledger.records import DeadLetter
 from label_queue.state import LabelState
@@ -71,8 +72,9 @@ class AnswerDesk:
             letters = self._letters(labeler_id, submissions, batch.checked)
             records = [*batch.changes, *batch.others, *letters]
             still = self._may_change(batch.changes) if batch.changes else None
+            begins = self._begun_by(batch.others)
             try:
-                written = await self._commits.write(records, still) if records else []
+                written = await self._commits.write(records, still, begins) if records else []
             except Overtaken:
                 continue
             break
@@ -159,6 +161,13 @@ class AnswerDesk:
 
     def _is_gold(self, event: AnswerEvent) -> bool:
         return self._state.board.queries[event.query_id].purpose == "gold"
+
+    def _begun_by(self, others: Sequence[AnswerEvent]) -> list[Beginning]:
+        """Return the labels that begin with these: a tool may be about to begin one of them too."""
+        history = self._state.history
+        return [
+            the_label(event.label_id) for event in others if history.row_of(event.label_id) is None
+        ]
 
     def _may_change(self, changes: Sequence[AnswerEvent]) -> Callable[[], bool]:
         """Return what says whether changes may be made still, each the next of its label."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from label_queue.config import LabelsConfig
 from label_queue.folds.open_query import OpenQuery
 from label_queue.labeling.mixing import TaskMixer, draw_order
 from label_queue.labeling.run_info import RunInfo
 from label_queue.labeling.tasks import Renewal, Task, as_task
-from label_queue.ledger.group_commit import GroupCommit
+from label_queue.ledger.beginnings import the_assignment
+from label_queue.ledger.group_commit import GroupCommit, Overtaken
+from label_queue.ledger.records import Record
 from label_queue.schedule import LabelSchedule
 from label_queue.signals import Place
 from label_queue.state import LabelState
@@ -63,25 +66,33 @@ class LabelingDesk:
         self._state.access.admit(labeler_id)
         return await self.wait_for_task(labeler_id, wait_s)
 
-    async def wait_for_task(self, labeler_id: str, wait_s: float) -> Task | None:
-        """Do as `next_task` for a request that was counted against the rate before."""
+    async def wait_for_task(self, labeler_id: str, wait_s: float, wait_id: str = "") -> Task | None:
+        """Do as `next_task` for a request that was counted against the rate before.
+
+        `stop_waiting` ends it, by its id.
+        """
         state = self._state
         if state.waiting[labeler_id] >= self._config.intake.max_polls:
             raise TooFast(f"{state.waiting[labeler_id]} calls of yours wait for a task already", 1)
         state.waiting[labeler_id] += 1
         try:
-            with state.line.place(labeler_id) as place:
-                found = await self._wait_for_pick(place, time.monotonic() + wait_s)
-                if found is None:
-                    return None
-                entry, now = found
-                return await self._lease(labeler_id, entry, now)
+            with state.line.place(labeler_id, wait_id) as place:
+                deadline = time.monotonic() + wait_s
+                while (found := await self._wait_for_pick(place, deadline)) is not None:
+                    # A tool was about to take an answer of theirs to it: it is nothing for them.
+                    with suppress(Overtaken):
+                        return await self._lease(labeler_id, *found)
+                return None
         finally:
             state.waiting[labeler_id] -= 1
 
+    async def stop_waiting(self, wait_id: str) -> None:
+        """End a call that waits for a task: who made it has gone. Idempotent."""
+        self._state.line.send_away(wait_id)
+
     async def _wait_for_pick(self, place: Place, deadline: float) -> tuple[OpenQuery, float] | None:
         """Return a query to lease at once, and the time; None where there is none until then."""
-        while not self._wants_no_more(place.who):
+        while not (place.is_left or self._wants_no_more(place.who)):
             now = self._clock()
             entry = self._pick(place.who, now)
             if entry is not None:
@@ -131,9 +142,11 @@ class LabelingDesk:
         # Leased before it is written, so that nobody else is given the slot meanwhile; and written
         # before it is handed out, so that no answer can come to an assignment lost in a crash.
         board.lease(assignment, since=now, until=lease_until)
+        records: list[Record] = [assignment] if on_top is None else [on_top, assignment]
+        begins = [the_assignment(labeler_id, query.query_id)]
         try:
-            await self._commits.write([assignment] if on_top is None else [on_top, assignment])
-        except ResourceError:
+            await self._commits.write(records, begins=begins)
+        except (ResourceError, Overtaken):
             board.release(assignment)
             self._state.line.call(1)
             raise

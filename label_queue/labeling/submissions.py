@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, cast
+from typing import Annotated, TypeVar, cast
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -24,6 +24,8 @@ from protocol.labels import (
     Submitted,
 )
 
+N = TypeVar("N", int, float)
+
 OUTCOMES_BY_KIND: dict[QueryKind, tuple[Outcome, ...]] = {
     "pair": ("choice", "tie", "both_bad", "skip", "flag"),
     "best_of_k": ("choice", "tie", "both_bad", "skip", "flag"),
@@ -32,8 +34,13 @@ OUTCOMES_BY_KIND: dict[QueryKind, tuple[Outcome, ...]] = {
 
 MOST_SPANS = 256
 """Marks of one label."""
+LONGEST_COMMENT = 4_000
+LONGEST_REASON = 1_000
+LATEST = 1e12
+"""Unix seconds, of a client's clock."""
+MOST_ACTIVE_MS = 86_400_000
 
-ClientTime = Annotated[float, Field(ge=0, le=1e12)]
+ClientTime = Annotated[float, Field(ge=0, le=LATEST)]
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 """What comes from outside holds nothing unknown, nothing coerced, nothing infinite."""
@@ -69,8 +76,8 @@ class LabelSubmission:
     strength: Annotated[int, Field(ge=1, le=4)] | None = None
     """How much better the best is: 1 slightly … 4 far."""
     spans: Annotated[tuple[Span, ...], Field(max_length=MOST_SPANS)] | None = None
-    comment: Annotated[str, Field(max_length=4_000)] | None = None
-    reason: Annotated[str, Field(max_length=1_000)] | None = None
+    comment: Annotated[str, Field(max_length=LONGEST_COMMENT)] | None = None
+    reason: Annotated[str, Field(max_length=LONGEST_REASON)] | None = None
     """Why the task was skipped or flagged."""
     shown_at: ClientTime | None = None
     """When the task was shown, Unix seconds on the client's clock. Stored, never used for order."""
@@ -79,7 +86,7 @@ class LabelSubmission:
     `shown_at`."""
     submitted_at: ClientTime | None = None
     """When the answer was sent, Unix seconds on the client's clock. Stored, as `shown_at`."""
-    active_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
+    active_ms: Annotated[int, Field(ge=0, le=MOST_ACTIVE_MS)] | None = None
     """Milliseconds spent on the task; sets how long leases last."""
 
 
@@ -207,8 +214,12 @@ def as_event(
 
 
 def as_submission(event: AnswerEvent) -> LabelSubmission:
-    """Return the answer that a label's event was made of, so that it can be shown and changed."""
-    spans = event.spans
+    """Return the answer that a label's event was made of, so that it can be shown and changed.
+
+    What was imported may be more than can be sent: what it says of a client's time is left out
+    then, and texts and marks end where they must.
+    """
+    spans = None if event.spans is None else event.spans[:MOST_SPANS]
     return LabelSubmission(
         assignment_id=event.assignment_id,
         revision=event.revision,
@@ -222,10 +233,15 @@ def as_submission(event: AnswerEvent) -> LabelSubmission:
             Span(candidate_id=name, start=start, end=end, mark=cast(Mark, mark))
             for name, start, end, mark in spans
         ),
-        comment=event.comment,
-        reason=event.reason,
-        shown_at=event.shown_at,
-        first_action_at=event.first_action_at,
-        submitted_at=event.submitted_at,
-        active_ms=event.active_ms,
+        comment=None if event.comment is None else event.comment[:LONGEST_COMMENT],
+        reason=None if event.reason is None else event.reason[:LONGEST_REASON],
+        shown_at=_sayable(event.shown_at, LATEST),
+        first_action_at=_sayable(event.first_action_at, LATEST),
+        submitted_at=_sayable(event.submitted_at, LATEST),
+        active_ms=_sayable(event.active_ms, MOST_ACTIVE_MS),
     )
+
+
+def _sayable(said: N | None, most: N) -> N | None:
+    """Return what a client said of time; None where a submission could not say it."""
+    return said if said is not None and 0 <= said <= most else None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 
+from label_queue.ledger.beginnings import Beginning
 from label_queue.ledger.records import Ledger, Record
 from label_queue.ledger.room import DiskRoom
 from label_queue.percentile import percentile
@@ -39,6 +40,8 @@ class _Write:
     written: asyncio.Future[list[Record]]
     still: Callable[[], bool] | None
     """Says whether what it rests on holds; None: it rests on nothing."""
+    begins: Collection[Beginning] = ()
+    """What it is the first record of."""
 
 
 class GroupCommit:
@@ -71,6 +74,8 @@ class GroupCommit:
         self._apply = apply
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._waiting: list[_Write] = []
+        self._begun: set[Beginning] = set()
+        """What is begun by those who wait, or whose group the state has not taken in."""
         self._flusher: asyncio.Task[None] | None = None
         self._is_closed = False
         self._is_settled = True
@@ -78,7 +83,10 @@ class GroupCommit:
         self._commit_s: deque[float] = deque(maxlen=1_000)
 
     async def write(
-        self, records: Sequence[Record], still: Callable[[], bool] | None = None
+        self,
+        records: Sequence[Record],
+        still: Callable[[], bool] | None = None,
+        begins: Collection[Beginning] = (),
     ) -> list[Record]:
         """Return what stands in the ledger under each record's key, once it is on disk.
 
@@ -86,20 +94,35 @@ class GroupCommit:
             records: What is written, in this order.
             still: Says whether what the records rest on holds. It is asked when the state has taken
                 in all that comes before them in the ledger.
+            begins: What had not begun by the state as it is. Unlike `still` it costs no commit of
+                its own.
 
         Raises:
-            Overtaken: It does not hold any more; nothing was written.
+            Overtaken: It does not hold any more, or somebody else was about to begin the same, and
+                the state has taken that in; nothing was written.
             DiskFull: There is no room, for the whole group.
             QueueClosed: The run is over.
             ResourceError: The disk refuses otherwise, or the state fell behind the ledger.
         """
         if self._is_closed:
             raise QueueClosed("the label queue is closed: the run is over")
+        if not self._begun.isdisjoint(begins):
+            await self._enqueue([], None, ())
+            raise Overtaken
+        self._begun.update(begins)
+        return await self._enqueue(records, still, begins)
+
+    def _enqueue(
+        self,
+        records: Sequence[Record],
+        still: Callable[[], bool] | None,
+        begins: Collection[Beginning],
+    ) -> asyncio.Future[list[Record]]:
         future: asyncio.Future[list[Record]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(records, future, still))
+        self._waiting.append(_Write(records, future, still, begins))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
-        return await future
+        return future
 
     async def write_patiently(self, records: Sequence[Record]) -> list[Record]:
         """Write what the run itself must have written: wait for room as long as there is none.
@@ -127,6 +150,7 @@ class GroupCommit:
                 records = [record for each in group for record in each.records]
                 written = await loop.run_in_executor(self._thread, self._ledger.write, records)
                 await self._apply_all(written)
+                self._begun.difference_update(*(each.begins for each in group))
                 await reached("ledger.acknowledge")
                 self.room.stored()
                 self._commit_s.append(perf_counter() - started)
@@ -154,6 +178,7 @@ class GroupCommit:
             if first.still is not None and first.still():
                 group = [first, *group]
                 break
+            self._begun.difference_update(first.begins)
             if not first.written.done():
                 first.written.set_exception(Overtaken())
         self._waiting = list(resting)
@@ -179,6 +204,7 @@ class GroupCommit:
         """Apply what stands of groups that were refused, before anything that comes after it."""
         if not self._is_settled:
             await self._apply_all(await loop.run_in_executor(self._thread, self._ledger.settle))
+            self._begun = {name for each in self._waiting for name in each.begins}
             self._is_settled = True
 
     @property

@@ -66,12 +66,17 @@ class PeopleSide:
         """Lease a query to a labeler; see `LabelingDesk.next_task`."""
         return await self._desk.next_task(labeler_id, wait_s)
 
-    async def wait_for_task(self, labeler_id: str, wait_s: float) -> Task | None:
+    async def wait_for_task(self, labeler_id: str, wait_s: float, wait_id: str = "") -> Task | None:
         """Go on waiting, in a request for which `next_task` found nothing at once.
 
-        As `next_task`, but it is not counted against the request rate again.
+        As `next_task`, but it is not counted against the request rate again, and `stop_waiting`
+        ends it by its id.
         """
-        return await self._desk.wait_for_task(labeler_id, wait_s)
+        return await self._desk.wait_for_task(labeler_id, wait_s, wait_id)
+
+    async def stop_waiting(self, wait_id: str) -> None:
+        """End a wait whose request is gone. Idempotent; one that is over is left alone."""
+        await self._desk.stop_waiting(wait_id)
 
     async def give_back(self, labeler_id: str, assignment_id: str) -> None:
         """Free a task that never reached who asked for it; see `LabelingDesk.give_back`."""

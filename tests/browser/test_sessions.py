@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
+import pytest
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from playwright.async_api import expect
@@ -33,6 +35,36 @@ async def test_a_link_works_once(people: FakePeopleQueue, enter: Enter) -> None:
     await ann.page.goto(ann.url + link)
     await ann.page.get_by_role("button", name="Come in").click()
     await expect(ann.page.get_by_role("heading")).to_have_text("This link no longer works")
+
+
+async def test_a_link_that_is_pressed_again_before_its_answer_is_here_lets_in(
+    people: FakePeopleQueue, enter: Enter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = await enter("bob")
+    link = (await people.owner.admit("ann", "labeler")).link
+    pressed_again = asyncio.Event()
+    open_link = people.open_link
+    opened: list[str] = []
+
+    async def open_slowly(code: str) -> str:
+        opened.append(code)
+        session = await open_link(code)
+        await pressed_again.wait()
+        return session
+
+    monkeypatch.setattr(people, "open_link", open_slowly)
+    await bob.page.goto(bob.url + link)
+    button = bob.page.get_by_role("button", name="Come in")
+    place = await button.bounding_box()
+    assert place is not None
+    at = place["x"] + 5, place["y"] + 5
+    async with bob.page.expect_request(lambda request: request.method == "POST"):
+        await bob.page.mouse.click(*at)
+    await bob.page.mouse.click(*at)
+    pressed_again.set()
+    await bob.settle()
+    assert len(opened) == 1
+    await expect(bob.page.locator(".who bdi")).to_have_text("ann")
 
 
 async def test_the_cookie_is_shut_away(enter: Enter) -> None:

@@ -150,8 +150,11 @@ class FakePeopleQueue(PeopleSide):
         self.change.set()
         return task
 
-    async def wait_for_task(self, labeler_id: str, wait_s: float) -> Task | None:
+    async def wait_for_task(self, labeler_id: str, wait_s: float, wait_id: str = "") -> Task | None:
         return await self.next_task(labeler_id, wait_s)
+
+    async def stop_waiting(self, wait_id: str) -> None:
+        """Send nobody away: here a task may always come for somebody who is gone."""
 
     async def give_back(self, labeler_id: str, assignment_id: str) -> None:
         given = self.given.get(assignment_id)

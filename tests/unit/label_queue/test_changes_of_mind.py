@@ -85,11 +85,11 @@ async def test_an_exclusion_that_comes_first_wins_over_a_change_that_was_checked
     writing, go_on = asyncio.Event(), asyncio.Event()
     write = queue.commits.write
 
-    async def late(records, still=None):  # type: ignore[no-untyped-def]
+    async def late(records, still=None, begins=()):  # type: ignore[no-untyped-def]
         if any(isinstance(record, Revised) for record in records) and not writing.is_set():
             writing.set()
             await go_on.wait()
-        return await write(records, still)
+        return await write(records, still, begins)
 
     queue.commits.write = late  # type: ignore[method-assign]
     changing = asyncio.create_task(queue.people.submit("bob", [skipping(first)]))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from label_queue.ledger import group_commit
+from label_queue.ledger.beginnings import the_label
 from label_queue.ledger.group_commit import GroupCommit, Overtaken
 from label_queue.ledger.records import Record
 from label_queue.ledger.sql import SqlLedger
@@ -88,6 +89,30 @@ async def test_of_what_rests_on_something_each_has_a_commit_of_its_own() -> None
     writers.append(asyncio.create_task(commits.write([EVENTS[3]])))
     await asyncio.gather(*writers)
     assert ledger.sizes == [2, 1, 1]
+    await commits.close()
+
+
+async def test_what_begins_once_shares_commits_and_the_second_is_told_once_the_first_is_known() -> (
+    None
+):
+    ledger, applied = SlowLedger(), list[Record]()
+    commits = GroupCommit(ledger, applied.append)
+    first = asyncio.create_task(commits.write(EVENTS[:1], begins=[the_label("one")]))
+    await asyncio.to_thread(ledger.started.wait, 10.0)
+    second = asyncio.create_task(commits.write(EVENTS[1:2], begins=[the_label("one")]))
+    others = [
+        asyncio.create_task(commits.write([event], begins=[the_label(event.event_id)]))
+        for event in EVENTS[2:]
+    ]
+    await asyncio.sleep(0)
+    first.cancel()  # what it wrote is written all the same
+    ledger.go_on.set()
+    with pytest.raises(Overtaken):
+        await second
+    assert applied[0] == ledger.events()[0]
+    await asyncio.gather(*others)
+    assert ledger.sizes == [1, 4]
+    await commits.write(EVENTS[1:2], begins=[the_label("one")])  # by who looked again
     await commits.close()
 
 
@@ -246,6 +271,20 @@ class InDoubt(MemoryLedger):
             raise ResourceError("the connection was lost")
         stands, self._stands = self._stands, []
         return stands
+
+
+async def test_what_a_refused_group_began_has_begun_once_what_stands_is_applied() -> None:
+    ledger, applied = InDoubt(), list[Record]()
+    commits = GroupCommit(ledger, applied.append)
+    ledger.is_away = True
+    with pytest.raises(ResourceError, match="was lost"):
+        await commits.write(EVENTS[:1], begins=[the_label("one")])
+    ledger.is_away = False
+    with pytest.raises(Overtaken):
+        await commits.write(EVENTS[1:2], begins=[the_label("one")])
+    assert applied == ledger.events()
+    assert len(applied) == 1
+    await commits.close()
 
 
 async def test_what_stands_of_a_refused_group_is_applied_first_and_once() -> None:

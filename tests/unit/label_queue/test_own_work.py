@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,13 @@ from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
 from protocol.errors import InputError, MissingError
 from protocol.labels import LabelChange, Outcome
-from tests.support.labels import ManualClock, make_config
+from tests.support.labels import (
+    ManualClock,
+    make_assignment,
+    make_config,
+    make_event,
+    make_query,
+)
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.present import present
 from tests.unit.label_queue.conftest import MakeQueue
@@ -165,3 +172,29 @@ def test_guidelines_that_cannot_be_read_name_the_key(tmp_path: Path) -> None:
     path.write_bytes(b"\xe9\xff")
     with pytest.raises(InputError, match=r"labels\.guidelines: .* is not UTF-8"):
         read_guidelines(path)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"shown_at": 1_760_000_000_000.0, "submitted_at": -1.0, "first_action_at": -0.5},
+        {"active_ms": -5},
+        {"active_ms": 10**9},
+        {"comment": "long " * 1_000},
+        {"reason": "long " * 1_000},
+        {"spans": (("q0-a", 0, 1, "good"),) * 300},
+    ],
+    ids=["times", "negative", "long ago", "comment", "reason", "marks"],
+)
+async def test_an_imported_answer_that_nobody_could_send_is_shown_and_can_be_changed(
+    make_queue: MakeQueue, ledger: MemoryLedger, said: dict[str, Any]
+) -> None:
+    query = make_query(0)
+    event = replace(make_event(query, "ann"), **said)
+    ledger.write([query, make_assignment(query, "ann"), event])
+    queue = make_queue()
+    last = (await queue.people.me("ann")).last
+    assert last is not None
+    assert last.submission.choice == event.choice
+    revised = replace(last.submission, revision=1, outcome="tie", choice=None)
+    assert isinstance(await submit(queue, revised), LabelAnswer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any
 
@@ -136,6 +137,36 @@ async def test_bodies_that_are_no_label(ann: httpx.AsyncClient, content: bytes) 
         "/api/v1/labels", content=content, headers={"Content-Type": "application/json"}
     )
     assert (answer.status_code, answer.json()["error"]) == (422, "InvalidLabel")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("labels", "application/json"),
+        ("labels", "application/x-ndjson"),
+        ("cord", "application/json"),
+    ],
+)
+async def test_a_body_that_is_not_utf_8_is_said_to_be_that(
+    ann: httpx.AsyncClient, path: str, content_type: str, encoding: str
+) -> None:
+    answer = await ann.post(
+        f"/api/v1/{path}",
+        content='{"assignment_id": "x", "outcome": "tie"}'.encode(encoding),
+        headers={"Content-Type": content_type},
+    )
+    assert (answer.status_code, answer.json()["error"]) == (422, "InvalidLabel")
+    assert "send it as UTF-8" in answer.json()["message"]
+
+
+async def test_a_byte_order_mark_is_no_part_of_a_body(ann: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json"}
+    label = json.dumps(choice(await take(ann))).encode()
+    for path, body in (("labels", label), ("cord", b'{"reason": "it swears"}')):
+        content = codecs.BOM_UTF8 + body
+        answer = await ann.post(f"/api/v1/{path}", content=content, headers=headers)
+        assert answer.status_code == 200
 
 
 async def test_a_content_type_that_is_not_taken(ann: httpx.AsyncClient) -> None:

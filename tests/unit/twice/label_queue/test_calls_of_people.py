@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from label_queue.labeling.submissions import LabelAnswer, LabelSubmission
@@ -60,6 +62,19 @@ async def next_task(world: World) -> None:
     assert again is None or again.assignment_id in held
 
 
+async def stop_waiting(world: World) -> None:
+    """What waits by that id ends, and what waits by another goes on."""
+    waits = [
+        asyncio.create_task(world.people.wait_for_task("ann", 60.0, f"wait-{number}"))
+        for number in range(2)
+    ]
+    await asyncio.sleep(0)
+    await world.same(lambda: world.people.stop_waiting("wait-0"))
+    assert await waits[0] is None
+    await world.fill()
+    assert await waits[1] is not None
+
+
 async def give_back(world: World) -> None:
     await world.fill()
     task = await world.people.next_task("ann", 0.0)
@@ -109,6 +124,7 @@ PEOPLE: Table = {
     "leave": leave,
     "next_task": next_task,
     "wait_for_task": next_task,  # its second half
+    "stop_waiting": stop_waiting,
     "give_back": give_back,
     "submit": submit,
     "heartbeat": heartbeat,
