@@ -276,7 +276,7 @@ async def test_cancelled_it_leaves_no_request_on_its_way(label: Labeling) -> Non
         finally:
             ended.set()
 
-    working = asyncio.create_task(label(never_answers))
+    working = asyncio.ensure_future(label(never_answers))
     await asyncio.wait_for(asked.wait(), 10)
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
