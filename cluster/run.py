@@ -29,6 +29,7 @@ from cluster.outlived_streams import outlived_streams
 from cluster.process_start import mark_of
 from cluster.run_folder import RunFolder
 from cluster.starting.absolute_paths import with_absolute_paths
+from cluster.starting.allowed_changes import refuse_changes
 from cluster.starting.environment import prepare_environment
 from cluster.starting.former_connectors import connectors_so_far, note_connectors
 from cluster.starting.preflight import check_before_start
@@ -111,7 +112,6 @@ def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: in
         at_the_old_port,
         kept_version,
         read_resumption,
-        refuse_changes,
         wait_for_ledger,
         with_own_reward,
     )

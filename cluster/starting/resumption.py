@@ -25,14 +25,11 @@ from cluster.starting.belonging import (
 from cluster.starting.given_reward import adopt
 from cluster.starting.lost_work import half_kept, set_aside
 from cluster.starting.ports import free_port
-from label_queue.connector_config import ConnectorConfig
-from label_queue.connectors.places import refuse_other_names, refuse_other_projects
 from label_queue.ledger.opening import LET_GO_S, open_when_free
 from label_queue.ledger.patience import when_possible
 from label_queue.shell import Recollection
 from protocol.errors import (
     BundleCorrupt,
-    ConfigError,
     InputError,
     MissingError,
     ResourceError,
@@ -49,27 +46,6 @@ _log = logger_of("resumption")
 
 REFERENCE_FILE = "reference.json"
 _ROLLOUTS = TypeAdapter(list[Rollout])
-FIXED: Mapping[str, str] = {
-    "run.seed": "the run's random draws go on from it",
-    "run.mode": "its labels were scheduled by it",
-    "labels.ledger_url": "the run's labels lie there",
-    "run.reward": "what the policy was trained on would be another",
-    "policy": "the weights go on from it",
-    "base_model": "the weights go on from it",
-    "prompts": "the place in the stream of prompts would be another's",
-    "pretraining": "the place in the stream of its blocks would be another's",
-    "ppo.batch_size": "the staleness bound counts in batches",
-    "ppo.critic": "the critic's weights are of the other kind",
-    "reward_model": "the reward's weights are of it",
-    "learner.num_ranks": "the optimizer's state lies in as many parts as there were ranks",
-    "learner.zero_stage": "the optimizer's state is parted by it",
-    "learner.dtype": "the weights are kept in it",
-    "learner.ema": "the average goes on from its own state",
-    "reward_trainer.num_ranks": "the optimizer's state lies in as many parts as there were ranks",
-    "reward_trainer.zero_stage": "the optimizer's state is parted by it",
-    "reward_trainer.dtype": "the weights are kept in it",
-}
-"""Keys, and whole sections, that a resumed run must have as it had them; and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,26 +141,6 @@ def free_number(version: int, announced: int, on_disk: Iterable[int]) -> int:
     """
     newest = max(announced, *on_disk, version)
     return version if newest == version else newest + 1
-
-
-def refuse_changes(
-    before: RunConfig, after: RunConfig, former: Sequence[ConnectorConfig] = ()
-) -> None:
-    """Raise ConfigError where a resumed run was given what it cannot go on with; names the key.
-
-    `former` are the connectors that it had before those of `before`.
-    """
-    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
-    for key, why in FIXED.items():
-        had, wanted = _at(old, key), _at(new, key)
-        if had != wanted:
-            raise ConfigError(
-                f"{key} of a resumed run must stay {had!r}, not {wanted!r}: {why}; leave it, or "
-                "start another run"
-            )
-    had = (*former, *before.labels.connectors)
-    refuse_other_names(had, after.labels.connectors)
-    refuse_other_projects(had, after.labels.connectors)
 
 
 def wait_for_ledger(
@@ -392,10 +348,3 @@ def _ended_at(folder: RunFolder) -> float:
         said = None  # of the life before: this one was killed
     written = folder.metrics.stat().st_mtime if folder.metrics.exists() else folder.began_at
     return written if said is None else float(said)
-
-
-def _at(content: Mapping[str, Any], key: str) -> Any:
-    found: Any = content
-    for part in key.split("."):
-        found = found[part]
-    return found

@@ -14,14 +14,13 @@ from structlog.testing import capture_logs
 from cluster.config import RunConfig
 from cluster.config_file import parse_config
 from cluster.run_folder import RunFolder
+from cluster.starting.allowed_changes import FIXED, refuse_changes
 from cluster.starting.ports import free_port
 from cluster.starting.resumption import (
-    FIXED,
     _ended_at,
     at_the_old_port,
     free_number,
     read_resumption,
-    refuse_changes,
     wait_for_ledger,
 )
 from label_queue.ledger.sql import SqlLedger
