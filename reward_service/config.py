@@ -117,9 +117,9 @@ class RewardModelConfig(Settings):
     marks: MarksConfig | None = None
     """A head that learns marks, which `ppo.mark_coefficient` pays; None: none does."""
     layers: int | None = Field(default=None, ge=1, le=10_000)
-    """How many of ρ's layers it has, from the first on; None: all. What a text is about is often
-    plainest half-way up, and half the layers cost half the time. [own, measured in
-    docs/real_text.md]"""
+    """How many of ρ's layers it has, from the first on, without the norm after them; None: all, and
+    that norm. What a text is about is often plainest half-way up, and half the layers cost half the
+    time. [own, measured in docs/real_text.md]"""
     frozen_trunk: bool = False
     """Whether ρ's own weights stay as they are and the heads alone are fitted, at rates a hundred
     times as high. What the trunk says of a compared text is then computed once, and a version holds

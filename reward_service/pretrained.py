@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import transformers.utils.logging as library_log
+from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from protocol.errors import ConfigError, InputError
@@ -45,12 +46,40 @@ def load_backbone(folder: Path, layers: int | None = None) -> Any:
 
     Args:
         folder: Of the model.
-        layers: How many of its layers are wanted, from the first on; None: all.
+        layers: How many of its layers are wanted, from the first on; None: all, and the norm after
+            them.
 
     Raises as `load_causal_model` does, and ConfigError where it has fewer layers.
     """
     inspect_model(folder)
-    return _load(AutoModel, folder, layers)
+    return as_the_layers_leave_it(_load(AutoModel, folder, layers), layers)
+
+
+def as_the_layers_leave_it(backbone: Any, layers: int | None) -> Any:
+    """Take out the norm after the layers, in place, unless `layers` is None; return the model.
+
+    Its weights were learned for the states that all layers leave, and hide what is plain in those
+    of fewer. A model that has no such norm stays as it is.
+    """
+    if layers is None:
+        return backbone
+    width = (backbone.config.hidden_size,)
+    for part in backbone.modules():
+        if any(_is_stack(child, layers) for child in part.children()):
+            norms = [name for name, child in part.named_children() if _is_norm(child, width)]
+            if norms:
+                setattr(part, norms[-1], nn.Identity())
+            break
+    return backbone
+
+
+def _is_stack(module: nn.Module, layers: int) -> bool:
+    return isinstance(module, nn.ModuleList) and len(module) == layers
+
+
+def _is_norm(module: nn.Module, width: tuple[int, ...]) -> bool:
+    """Return whether all of a module's weights are one number for each feature."""
+    return {tuple(each.shape) for each in module.parameters()} == {width}
 
 
 def first_layers(config: Any, layers: int | None) -> Any:
@@ -67,8 +96,8 @@ def first_layers(config: Any, layers: int | None) -> Any:
         )
     config = copy.deepcopy(config)
     config.num_hidden_layers = layers
-    if getattr(config, "layer_types", None) is not None:
-        config.layer_types = config.layer_types[:layers]
+    if kinds := config.to_dict().get("layer_types"):
+        config.layer_types = kinds[:layers]
     return config
 
 

@@ -19,7 +19,12 @@ from reward_service.config import RewardModelConfig
 from reward_service.forward import hidden_states
 from reward_service.fused import with_fused_activations
 from reward_service.heads import EpistemicHeads, LinearHeads
-from reward_service.pretrained import first_layers, load_backbone, without_dropout
+from reward_service.pretrained import (
+    as_the_layers_leave_it,
+    first_layers,
+    load_backbone,
+    without_dropout,
+)
 
 LARGEST_DRAW = 2**62
 """Seeds of adapters are drawn below it."""
@@ -110,6 +115,7 @@ class RewardModel(nn.Module):
         """
         shape = first_layers(without_dropout(backbone), config.layers)
         model = AutoModel.from_config(shape, dtype=torch.float32)
+        as_the_layers_leave_it(model, config.layers)
         if config.lora is not None:
             add_adapters(model, config.lora, 0, SECTION)
         return cls(with_fused_activations(model), config)

@@ -194,15 +194,6 @@ def test_heads_alone_are_in_a_version_and_learn(model_folder: Path, tmp_path: Pa
     assert not torch.equal(tensors[0]["heads.weight"], tensors[1]["heads.weight"])
 
 
-def test_fewer_layers_are_the_first_of_the_reference(model_folder: Path) -> None:
-    whole, part = load_backbone(model_folder), load_backbone(model_folder, layers=1)
-    ids = torch.tensor([[1, 2, 3, 4]])
-    with torch.no_grad():
-        first = whole(input_ids=ids, output_hidden_states=True).hidden_states[1]
-        states = part(input_ids=ids).last_hidden_state
-    torch.testing.assert_close(states, whole.ln_f(first))
-
-
 def test_more_layers_than_there_are_are_refused(model_folder: Path, tmp_path: Path) -> None:
     model = HEADS.model_copy(update={"layers": 99})
     with pytest.raises(ConfigError, match=r"reward_model.layers is 99, and the model has \d+: "):

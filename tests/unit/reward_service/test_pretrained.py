@@ -48,6 +48,20 @@ def test_architectures_that_compute_as_we_do_pass(folders: dict[str, Path], name
     check_forward(load_backbone(folder), folder)
 
 
+@pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - set(REFUSED)))
+def test_the_first_layers_leave_what_they_leave_in_the_whole(
+    folders: dict[str, Path], name: str
+) -> None:
+    folder = folders[name]
+    whole, part = load_backbone(folder).eval(), load_backbone(folder, layers=1).eval()
+    ids = torch.tensor([[1, 2, 3, 4]])
+    with torch.no_grad():
+        after_one = whole(input_ids=ids, output_hidden_states=True).hidden_states[1]
+        states = part(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(states, after_one)
+    check_forward(part, folder)
+
+
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_architectures_that_do_not_are_refused_by_name(folders: dict[str, Path], name: str) -> None:
     folder = folders[name]
