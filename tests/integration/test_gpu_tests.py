@@ -23,7 +23,7 @@ from cluster.planning.serving import longest_read, rollout_actors
 from cluster.starting.engine_memory import beside_cache_bytes
 from cluster.starting.given_reward import check_given, find_bundle
 from cluster.starting.policy_source import model_shape
-from reward_service.hot_swap import LiveModel
+from reward_service import hot_swap
 from tests.support.crowded_swap import save_wide_model, swap_without_room
 from tests.support.gpu_runs import RUNS, GpuRun, planned_engine, save_gpu_inputs
 from tests.support.plans import machine
@@ -110,7 +110,7 @@ def test_a_swap_without_room_leaves_the_old_version_live(
             raise torch.OutOfMemoryError("CUDA out of memory")
 
         with monkeypatch.context() as patch:
-            patch.setattr(LiveModel, "_take_in", refuse)
+            patch.setattr(hot_swap, "put_weights_in", refuse)
             yield
 
     save_wide_model(tmp_path / "policy", width=64, layers=1)
