@@ -22,7 +22,6 @@ from label_queue.ledger.records import Record
 from label_queue.oversight.exclusion import ExclusionPreview, preview
 from protocol.fits import DatasetRules
 from protocol.labels import (
-    ActUndone,
     ComparisonQuery,
     Excluded,
     LabelChange,
@@ -184,6 +183,25 @@ def plain_share(view: LedgerView, some: Iterable[str], whole: Iterable[str]) -> 
     return plain_weight(view, some) / total if total else 0.0
 
 
+def let_train_since(view: LedgerView, seq: int) -> set[str]:
+    """Return whom an act of the owner's, after some event, lets train by labels that did not."""
+
+    def trains_until(name: str) -> float:
+        until = history.standings[name].trains_until
+        return math.inf if until is None else until
+
+    history, found = LabelHistory(view.queries, CONFIG), set()
+    for event in view.events:
+        if not isinstance(event, OwnerEvent):
+            history.apply(event)
+            continue
+        before = trains_until(event.labeler_id)
+        history.apply(event)
+        if event.seq > seq and trains_until(event.labeler_id) > before:
+            found.add(event.labeler_id)
+    return found
+
+
 def plain_shift(view: LedgerView, learned: LearnedLabels) -> Shift:
     live = view.live_reward
     if live is None:
@@ -193,11 +211,7 @@ def plain_shift(view: LedgerView, learned: LearnedLabels) -> Shift:
         training_ids(view),
         view.labels(),
     )
-    back = {
-        e.labeler_id
-        for e in view.events
-        if isinstance(e, Reinstated | ActUndone) and e.seq > live.ledger_seq
-    }
+    back = let_train_since(view, live.ledger_seq)
     left = {name for name in known - present if states_preference(labels.get(name))}
     returned = {
         name
