@@ -4,8 +4,8 @@ They are three streams. Whoever takes in all queries first has let go of the ear
 their events come, and reads each a second time; so events are followed, and queries and assignments
 are read as far as they need.
 
-Of somebody about whom the first event comes, it counts whether gold was there by then; so all
-queries are read that were written by then.
+Of somebody about whom the first event comes, it counts whether gold was there by then; so that is
+taken in before.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def in_turn(
         asked = _until(queries, "query_id", _named(of, "query_id", taken_in.queries))
         if _has_newcomers(some, taken_in):
             num_labels = taken_in.num_labels() + sum(isinstance(e, Submitted) for e in some)
-            written, queries = _written_by(queries, num_labels)
-            asked += written
+            gold, queries = _through_gold(queries, num_labels)
+            asked += gold
         yield asked
         yield leased
         yield some
@@ -73,16 +73,22 @@ def _has_newcomers(events: Iterable[LabelEvent], taken_in: TakenIn) -> bool:
     return not all(map(taken_in.knows, named))
 
 
-def _written_by(
+def _through_gold(
     queries: Iterator[ComparisonQuery], num_labels: int
 ) -> tuple[list[ComparisonQuery], Iterator[ComparisonQuery]]:
-    """Return the next queries that were written when so many labels had come, and the others."""
-    written: list[ComparisonQuery] = []
+    """Return the next queries through the last gold that was there after so many labels.
+
+    And the others, which have their turn.
+    """
+    ahead: list[ComparisonQuery] = []
+    through = 0
     for query in queries:
+        ahead.append(query)
         if query.labels_before > num_labels:
-            return written, chain([query], queries)
-        written.append(query)
-    return written, queries
+            break
+        if query.purpose == "gold":
+            through = len(ahead)
+    return ahead[:through], chain(ahead[through:], queries)
 
 
 def _named(records: Iterable[object], name: str, known: Collection[str]) -> set[str]:
