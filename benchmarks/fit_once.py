@@ -11,13 +11,9 @@ from pathlib import Path
 from learners.config import DeepSpeedConfig, RewardFitConfig
 from learners.reward_fit import RewardTrainer
 from protocol.fits import FitRequest
-from reward_service.buckets import BatchLimits
 from reward_service.bundle import load_bundle
 from reward_service.config import RewardModelConfig
 from reward_service.reward_model import RewardModel
-
-LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
-"""What a pass that scores by such a model may hold."""
 
 
 def fitted_once(

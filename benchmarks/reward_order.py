@@ -20,7 +20,7 @@ from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.fit_once import LIMITS, fitted_once
+from benchmarks.fit_once import fitted_once
 from cluster.alone.fit_reward import at_one_rank
 from cluster.config import RunConfig
 from cluster.config_file import load_config
@@ -32,6 +32,7 @@ from label_queue.simulated.gold.port import Gold
 from label_queue.simulated.gold.registry import gold_of
 from learners.comparisons import candidate_sequences
 from learners.engine import free_port, join_ranks, leave_ranks
+from learners.reward_reading import LIMITS
 from protocol.fits import Comparison
 from reward_service.batching import raw_scores
 from reward_service.reward_model import RewardModel

@@ -19,7 +19,6 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.fit_once import LIMITS
 from benchmarks.label_efficiency.arms import Drawn
 from benchmarks.label_efficiency.sampling import Sampler
 from benchmarks.reward_order import HOST, overrides_of, say, variants_parser
@@ -34,6 +33,7 @@ from label_queue.simulated.gold.registry import gold_of
 from learners.config import PolicyConfig
 from learners.engine import free_port, join_ranks, leave_ranks
 from learners.ppo import PPOLearner
+from learners.reward_reading import LIMITS
 from protocol.messages import ExperienceBatch, Rollout, Score, ScoredRollout
 from reward_service.batching import score_sequences
 from reward_service.bundle import load_bundle

@@ -22,12 +22,12 @@ from protocol.fits import Comparison
 from reward_service.batching import check_sequences, features_of, raw_scores
 from reward_service.buckets import BatchLimits
 from reward_service.config import RewardModelConfig
-from reward_service.normalisation import set_normalisation
+from reward_service.normalisation import normalise
 from reward_service.reward_model import RewardModel
 
 MOST_BYTES = 2**30
 """Features kept of comparisons, at most; those of what comes later are computed each time."""
-_LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
+LIMITS = BatchLimits(max_tokens=16_384, max_sequences=256)
 """Limits of a forward pass without gradients."""
 
 
@@ -80,28 +80,31 @@ class RewardReading:
         check_sequences(model, sequences)
         features = self.features(model, comparisons)
         if features is None:
-            return raw_scores(model, sequences, _LIMITS).float().cpu()
+            return raw_scores(model, sequences, LIMITS).float().cpu()
         return _scored(model, features).cpu()
 
     def normalise(self, model: RewardModel) -> Tensor:
         """Set gain and bias by ρ's samples; return their raw scores, [N, M].
 
-        Raises as `reward_service.normalisation.normalise` does.
+        Raises as `reward_service.normalisation.normalise` does, and InputError for a sequence that
+        the model cannot take.
         """
-        if not self._knows:
-            raw = raw_scores(model, self._reference_sequences, _LIMITS)
-        else:
-            if self._reference is None:
-                self._reference = features_of(model, self._reference_sequences, _LIMITS)
-            raw = _scored(model, self._reference)
-        set_normalisation(model, raw)
+        raw = self._reference_scores(model)
+        normalise(model, raw)
         return raw
+
+    def _reference_scores(self, model: RewardModel) -> Tensor:
+        if not self._knows:
+            return raw_scores(model, self._reference_sequences, LIMITS)
+        if self._reference is None:
+            self._reference = features_of(model, self._reference_sequences, LIMITS)
+        return _scored(model, self._reference)
 
     def _of(self, model: RewardModel, comparison: Comparison) -> Tensor:
         name = _digest(comparison)
         known = self._known.get(name)
         if known is None:
-            known = features_of(model, candidate_sequences([comparison]), _LIMITS).cpu()
+            known = features_of(model, candidate_sequences([comparison]), LIMITS).cpu()
             if known.nbytes <= self._bytes_left:
                 self._known[name] = known
                 self._bytes_left -= known.nbytes

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from protocol.errors import InputError, NotFinite
-from reward_service.batching import raw_scores
-from reward_service.buckets import BatchLimits
 from reward_service.config import NormalisationRule
 from reward_service.reward_model import RewardModel
 
@@ -45,31 +41,18 @@ def gain_and_bias(raw: Tensor, rule: NormalisationRule) -> tuple[Tensor, Tensor]
     return 1.0 / deviation, -mean / deviation
 
 
-def normalise(
-    model: RewardModel, sequences: Sequence[Sequence[int]], limits: BatchLimits
-) -> Tensor:
-    """Set a model's gain and bias from these sequences; return their raw scores, [N, M].
+def normalise(model: RewardModel, raw: Tensor) -> None:
+    """Set a model's gain and bias, in place, from its raw scores.
 
-    To be called before and after every fit. Deterministic: calling it again changes nothing.
+    To be called before and after every fit. Calling it again changes nothing.
 
     Args:
-        model: Changed in place; in evaluation or training mode alike, for it has no dropout.
-        sequences: [N][T_n] token ids, prompt and kept response, of the kind that the rule of the
-            model's config asks for.
-        limits: Of one forward pass.
+        model: In evaluation or training mode alike, for it has no dropout.
+        raw: [N, M], of sequences of the kind that the rule of the model's config asks for: prompt
+            and kept response.
 
     Raises:
-        InputError: Fewer than two sequences, or one the model cannot score.
+        InputError: Fewer than two sequences.
         NotFinite: As `gain_and_bias`.
-    """
-    raw = raw_scores(model, sequences, limits)
-    set_normalisation(model, raw)
-    return raw
-
-
-def set_normalisation(model: RewardModel, raw: Tensor) -> None:
-    """Set a model's gain and bias from its raw scores, [N, M], of sequences as `normalise` takes.
-
-    Raises as `gain_and_bias` does.
     """
     model.set_normalisation(*gain_and_bias(raw, model.config.normalisation))

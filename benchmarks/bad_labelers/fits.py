@@ -18,12 +18,13 @@ import torch
 from benchmarks.bad_labelers.detection import Detection
 from benchmarks.bad_labelers.labelers import labels_honestly
 from benchmarks.bad_labelers.questions import HELD_OUT_MARGIN, clear_questions, encode, question
-from benchmarks.fit_once import LIMITS, fitted_once
+from benchmarks.fit_once import fitted_once
 from label_queue.fitting.retraining import make_request
 from label_queue.folds.view import LedgerView
 from label_queue.quality.standings import standings
 from label_queue.quality_config import QualityConfig
 from learners.config import DeepSpeedConfig, RewardFitConfig
+from learners.reward_reading import LIMITS
 from protocol.fits import Comparison, FitRequest
 from protocol.labels import LabelChange, Submitted
 from reward_service.batching import raw_scores

@@ -20,7 +20,7 @@ from cluster.planning.transport import (
 )
 from learners.config import DeepSpeedConfig
 from learners.passes import pass_limits
-from learners.reward_reading import MOST_BYTES, is_known
+from learners.reward_reading import LIMITS, MOST_BYTES, is_known
 from reward_service.buckets import BatchLimits
 from reward_service.tensor_files import PIECE
 
@@ -34,10 +34,6 @@ WORKSPACES = 64 * MIB
 thread."""
 NCCL = 300 * MIB
 """Buffers of a group of several ranks. [own]"""
-NORMALISING_TOKENS = 16_384
-"""Tokens of a pass in which the reward trainer scores, at most; `learners.reward_fit`."""
-NORMALISING_ROWS = 256
-"""Sequences of such a pass, at most."""
 
 
 def learner_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int) -> list[Process]:
@@ -165,7 +161,7 @@ def reward_trainer_ranks(run: RunConfig, models: MetaModels, prompt_tokens: int)
     states = model_states(reward, config, has_many_passes=per_step > per_pass)
 
     def peak() -> int:
-        rows = max(1, min(NORMALISING_ROWS, NORMALISING_TOKENS // tokens))
+        rows = max(1, min(LIMITS.max_sequences, LIMITS.max_tokens // tokens))
         graded = models.reward_step(
             run.reward_model,
             shape,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from label_queue.exchange.model_fit import check_fit
 from label_queue.folds.shown import is_shown_by
@@ -40,6 +40,8 @@ EXCERPT = 60
 MOST_WANTED = 1_000_000
 """Answers that a query may ask for, as the config has it."""
 TOO_LONG = "name the policy that wrote it, or leave the query and its labels out"
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -296,12 +298,8 @@ def _check_reward(reward: RewardVersion, known: Known, run_id: str, where: str) 
 
 
 def _check_policy(policy: PolicyProvenance, known: Known, run_id: str, where: str) -> None:
-    if policy.version in known.policies:
-        raise InputError(
-            f"{where}: version: policy version {policy.version} comes twice, and a ledger keeps "
-            "the first: leave one of them out"
-        )
-    known.policies.add(policy.version)
+    said = f"version: policy version {policy.version}"
+    _take_once(policy.version, known.policies, where, said)
     parent = policy.restored_from
     if parent is not None and parent >= policy.version:
         raise InputError(
@@ -311,12 +309,16 @@ def _check_policy(policy: PolicyProvenance, known: Known, run_id: str, where: st
 
 
 def _check_cord(event: CordEvent, known: Known, run_id: str, where: str) -> None:
-    if event.event_id in known.cord_events:
+    _take_once(event.event_id, known.cord_events, where, f"event_id: {event.event_id!r}")
+
+
+def _take_once(name: T, known: set[T], where: str, said: str) -> None:
+    """Take note of what a ledger has once; raises InputError where it comes again."""
+    if name in known:
         raise InputError(
-            f"{where}: event_id: {event.event_id!r} comes twice, and a ledger keeps the first: "
-            "leave one of them out"
+            f"{where}: {said} comes twice, and a ledger keeps the first: leave one of them out"
         )
-    known.cord_events.add(event.event_id)
+    known.add(name)
 
 
 CHECKS: Mapping[Any, Callable[[Any, Known, str, str], None]] = {

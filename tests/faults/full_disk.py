@@ -24,13 +24,14 @@ from cluster.recordings.streams import FIRST_SAMPLES, Recordings, read
 from label_queue.ledger.sql import SqlLedger
 from label_queue.queue import LabelQueue
 from label_queue.schedule import LabelSchedule
-from learners.checkpoint import CheckpointFolder, Layout, Position
+from learners.checkpoint import CheckpointFolder, Layout
 from learners.config import CheckpointConfig
 from protocol.errors import DiskFull
 from protocol.labels import Submitted
 from tests.support.labels import make_config
 from tests.support.ledger_stores import over_its_connection
 from tests.support.messages import make_policy
+from tests.support.positions import make_position
 from tests.unit.label_queue.intake.client import choice, client_of, post, take
 from tests.unit.label_queue.labeling import answer_orders
 
@@ -100,14 +101,7 @@ def write_checkpoint(folder: Path, version: int) -> None:
     layout = Layout(num_ranks=1, zero_stage=0, dtype="float32")
     checkpoints = CheckpointFolder(folder / "policy", CheckpointConfig(), layout, rank=0)
     digest = checkpoints.write_share(version, {"weight": torch.full((10_000,), float(version))})
-    position = Position(
-        version=version,
-        num_steps=version,
-        episodes=8 * version,
-        kl_coefficient=0.1,
-        reward_version=1,
-        learned_through=1,
-    )
+    position = make_position(version, batch_size=8, reward_version=1, learned_through=1)
     checkpoints.complete(position, None, (digest,))
     assert float(checkpoints.read(version).state["weight"][0]) == version
 

@@ -21,20 +21,14 @@ def keep_policy(root: Path, version: int) -> Path:
     """Write a version of a policy of one weight below a run's `policy` folder; return its own."""
     import torch
 
-    from learners.checkpoint import CheckpointFolder, Layout, Position
+    from learners.checkpoint import CheckpointFolder, Layout
     from learners.config import CheckpointConfig
+    from tests.support.positions import make_position
 
     layout = Layout(num_ranks=1, zero_stage=0, dtype="float32")
     folder = CheckpointFolder(root, CheckpointConfig(keep=1_000), layout, 0)
     digest = folder.write_share(version, {"weight/a": torch.tensor([float(version)])})
-    position = Position(
-        version=version,
-        num_steps=version,
-        episodes=8 * version,
-        kl_coefficient=0.1,
-        reward_version=0,
-        learned_through=0,
-    )
+    position = make_position(version, batch_size=8, reward_version=0, learned_through=0)
     folder.complete(position, None, (digest,))
     return folder.folder(version)
 

@@ -12,11 +12,11 @@ from torch import nn
 
 from learners.agreed_checkpoints import AgreedCheckpoints
 from learners.agreement import MOST_TOLD_BYTES, as_rank_0_sees, on_all
-from learners.checkpoint import Position
 from learners.engine import Engine
 from protocol.errors import BundleCorrupt, MissingError
 from protocol.folders import FoldersHere
 from tests.support import learner_inputs as inputs
+from tests.support.positions import make_position
 from tests.support.threaded_ranks import WORLD_SIZE, ThreadedEngine, ThreadedRanks, told
 
 CONFIG = inputs.engine_config(WORLD_SIZE, 0)
@@ -96,9 +96,7 @@ def test_a_checkpoint_that_one_rank_cannot_write_is_none_and_is_written_later(
     tmp_path: Path, file: str
 ) -> None:
     disk, ranks = Disk(), ThreadedRanks()
-    where = Position(
-        version=3, num_steps=3, episodes=48, kl_coefficient=0.1, reward_version=1, learned_through=9
-    )
+    where = make_position(3, reward_version=1, learned_through=9)
 
     def checkpoints(rank: int) -> AgreedCheckpoints:
         with torch.random.fork_rng():

@@ -12,6 +12,7 @@ import torch
 from learners.checkpoint import MANIFEST_FILE, CheckpointFolder, Layout, Position, kept
 from learners.config import CheckpointConfig
 from protocol.errors import BundleCorrupt, DiskFull, MissingError, VersionError
+from tests.support.positions import make_position
 
 LAYOUT = Layout(num_ranks=1, zero_stage=0, dtype="float32")
 
@@ -23,14 +24,7 @@ def make_folder(
 
 
 def position(version: int) -> Position:
-    return Position(
-        version=version,
-        num_steps=version,
-        episodes=16 * version,
-        kl_coefficient=0.1 + 0.2,
-        reward_version=2,
-        learned_through=5,
-    )
+    return make_position(version, kl_coefficient=0.1 + 0.2)
 
 
 def write(folder: CheckpointFolder, version: int, next_reward: int | None = None) -> None:

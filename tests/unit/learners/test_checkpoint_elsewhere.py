@@ -14,6 +14,7 @@ from learners.reward_state import RewardStates, Share
 from protocol.errors import DiskFull, MissingError
 from tests.support.elsewhere import Elsewhere
 from tests.support.labels import make_fit
+from tests.support.positions import make_position
 
 NOWHERE = Path("/no/such/place/demo-1")
 """The run's folder, on a node that is none of the ranks'."""
@@ -21,14 +22,7 @@ LAYOUT = Layout(num_ranks=2, zero_stage=2, dtype="float32")
 
 
 def position(version: int) -> Position:
-    return Position(
-        version=version,
-        num_steps=version,
-        episodes=16 * version,
-        kl_coefficient=0.3,
-        reward_version=2,
-        learned_through=5,
-    )
+    return make_position(version, kl_coefficient=0.3)
 
 
 def ranks(nodes: Elsewhere, *names: str, keep: int = 8) -> list[CheckpointFolder]:

@@ -33,12 +33,12 @@ def test_normalise_sets_each_head_alone_and_twice_is_once(
     reference: Path, limits: BatchLimits
 ) -> None:
     model = make_reward_model(reference, num_heads=3)
-    normalise(model, SEQUENCES, limits)
+    normalise(model, raw_scores(model, SEQUENCES, limits))
     gain = model.gain.clone()
     scores = model.normalised(raw_scores(model, SEQUENCES, limits))
     torch.testing.assert_close(scores.mean(dim=0), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(scores.var(dim=0, correction=0), torch.ones(3))
-    normalise(model, SEQUENCES, limits)
+    normalise(model, raw_scores(model, SEQUENCES, limits))
     assert torch.equal(model.gain, gain)
 
 
