@@ -63,12 +63,15 @@ def as_the_layers_leave_it(backbone: Any, layers: int | None) -> Any:
     """
     if layers is None:
         return backbone
+    # Shapes are read off another: where weights are taken apart as they are loaded these have none.
+    with torch.device("meta"):
+        whole = AutoModel.from_config(backbone.config)
     width = (backbone.config.hidden_size,)
-    for part in backbone.modules():
+    for path, part in whole.named_modules():
         if any(_is_stack(child, layers) for child in part.children()):
             norms = [name for name, child in part.named_children() if _is_norm(child, width)]
             if norms:
-                setattr(part, norms[-1], nn.Identity())
+                setattr(backbone.get_submodule(path), norms[-1], nn.Identity())
             break
     return backbone
 
