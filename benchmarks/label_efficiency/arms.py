@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from label_queue.config import Mode
+from label_queue.config import LabelsConfig, Mode
 
 NUDGE = 0.05
 """ε. [own; the published value is in no source]"""
 PARTICLES = 20
+REFITS = 6
+INITIAL_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,10 @@ class Arm:
     objective: Literal["decoupled", "naive"] = "decoupled"
     drawn: Drawn = Drawn()
     """How its responses come about."""
+    refits: int = REFITS
+    """Fits from scratch, where labels come while the policy trains."""
+    initial_share: float = INITIAL_SHARE
+    """Of the labels, those asked for before the first step, or in the first round."""
     mark_share: float = 0.0
     """Share of the words that the gold score turns on that labelers mark; 0: nobody marks."""
     mark_coefficient: float = 0.0
@@ -62,6 +68,10 @@ class Arm:
             held = "free" if self.kl_target is None else f"kl{self.kl_target:g}"
             return f"direct-{held}{self._how_drawn}"
         rest = (f"-nudge{self.nudge:g}" if self.nudge else "") + ("-free" if self.is_free else "")
+        if self.refits != REFITS:
+            rest += f"-refits{self.refits}"
+        if self.initial_share != INITIAL_SHARE:
+            rest += f"-initial{self.initial_share:g}"
         if self.mark_share:
             rest += f"-marks{self.mark_coefficient:g}"
         return f"{self.mode}-{self.selector}-k{self.num_candidates}{rest}"
@@ -85,9 +95,12 @@ SELECTORS = (
     "thompson_variance",
     "information_directed",
 )
+OFTEN = Arm(mode="online", refits=LabelsConfig().refits, initial_share=1 / 16)
+"""Refitted as often as Andon does by itself, and asking little of a policy that has not moved."""
 ARMS = {
     arm.name: arm
     for arm in (
+        OFTEN,
         *(Arm(mode=mode, num_candidates=k) for mode in ("offline", "batched") for k in (2, 4)),
         *(
             Arm(mode="online", selector=selector, num_candidates=k, nudge=nudge)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 
-from benchmarks.label_efficiency.arms import PARTICLES, Arm
+from benchmarks.label_efficiency.arms import INITIAL_SHARE, PARTICLES, REFITS, Arm
 from benchmarks.label_efficiency.world import kl_target, world_settings
 from label_queue.config import LabelsConfig, WarmConfig
 from label_queue.quality_config import QualityConfig
@@ -16,8 +16,10 @@ from reward_service.config import MarksConfig, RewardModelConfig
 
 RECIPE = 2
 """Raised by whoever changes what a run does and none of the settings here."""
+ADDED_TO_ARM = {"refits": REFITS, "initial_share": INITIAL_SHARE}
+"""What an arm lacked when the first results were kept, and what was so before."""
 ADDED_TO_PPO = {"warmup_episodes": 0}
-"""Keys that PPO's settings lacked when the first results were kept, and what was so before."""
+"""The same of PPO's settings."""
 ADDED_TO_REWARD = {"layers": None, "frozen_trunk": False}
 """The same of a reward model's settings."""
 EPISODES = 8_192
@@ -28,7 +30,6 @@ NUM_NORMALISATION = 256
 """Responses of ρ over which a reward has mean 0 and variance 1."""
 PROMPTS_A_TURN = 32
 """Asked about with one policy and one reward, before either is looked at again."""
-REFITS = 6
 FREE_KL = KLConfig(kind="fixed", coefficient=0.005)
 LABELER = LabelerProfile(beta=1.0, eps_mistake=0.05)
 ENGINE = LearnerConfig.model_validate(
@@ -45,9 +46,11 @@ def recipe_of(task: str, arm: Arm, budget: int) -> str:
     """Name all that a run follows from but its seed: another recipe, another name."""
     ppo = ppo_config(arm).model_dump(mode="json")
     leave_out_as_before(ppo, ADDED_TO_PPO)
+    asked = asdict(arm)
+    leave_out_as_before(asked, ADDED_TO_ARM)
     settings = {
         "recipe": RECIPE,
-        "arm": asdict(arm),
+        "arm": asked,
         "world": world_settings(task),
         "numbers": [EPISODES, BATCH, NUM_LAST, NUM_NORMALISATION],
         "ppo": ppo,
@@ -72,9 +75,9 @@ def labels_config(arm: Arm, budget: int) -> LabelsConfig:
     """Return what an arm asks for with N = `budget` labels."""
     return LabelsConfig(
         total=budget,
-        initial=max(16, budget // 4),
+        initial=max(16, int(budget * arm.initial_share)),
         rounds=4,
-        refits=REFITS,
+        refits=arm.refits,
         selector=arm.selector,
         num_candidates=arm.num_candidates,
         warm=WarmConfig(every_labels=16),
