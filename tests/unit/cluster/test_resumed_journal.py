@@ -106,6 +106,18 @@ def test_nor_is_the_end_of_a_run_that_stopped_in_order(folder: Path, num_vain: i
     assert desk.journal.pace()["throughput/learner_idle"] == pytest.approx(4 / 20)
 
 
+def test_an_actor_s_start_is_no_time_in_which_it_draws(desk: Desk) -> None:
+    """It is up for 30 s before the loops run, and is looked at first when it has drawn for 6."""
+    desk.now += 60
+    with desk.journal.learning():
+        desk.now += 6
+    desk.journal.actors_stood([make_stats(36.0, 6.0, 240)])
+    assert desk.last_row["throughput/actor_idle"] == pytest.approx(1 - 11 / 16)
+    desk.step(make_batch(1, 1))
+    # 500 tokens in the 10 s before, 240 since.
+    assert desk.last_row["rollout/tokens_per_s"] == pytest.approx(740 / 16)
+
+
 def test_actors_that_are_others_go_on_with_the_sums(desk: Desk) -> None:
     desk.journal.actors_stood([make_stats(10.0, 10.0, 100)])
     assert desk.last_row["throughput/generation_s"] == pytest.approx(5 + 10)
