@@ -226,8 +226,7 @@ def _accounting(folder: RunFolder, ending: Ending) -> Iterator[None]:
         _keep_traceback(folder)
         raise
     finally:
-        now = time.time()
-        folder.update_state(ended_at=now, wall_s=now - folder.began_at, **ended)
+        folder.update_state(ended_at=time.time(), wall_s=ending.took_s(), **ended)
         ending.told()
 
 
