@@ -149,11 +149,13 @@ class WandbSink:
         group: What it shares with runs of the same config.
         mode: "offline" needs neither an account nor a network.
         run_config: The resolved config, shown with the run.
+        must_start: Whether it is an error that wandb does not start; else rows wait in the file, as
+            where it dies, in a run that has had it already.
         now: A clock, seconds.
 
     Raises:
         ResourceError: There is no account or no way to the server, online; or wandb refuses its
-            settings, or cannot write its files.
+            settings, or cannot write its files; where it must start.
     """
 
     def __init__(
@@ -166,6 +168,7 @@ class WandbSink:
         group: str,
         mode: Literal["offline", "online"],
         run_config: Mapping[str, object],
+        must_start: bool = True,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
@@ -182,7 +185,10 @@ class WandbSink:
         self._newest: deque[Row] = deque(maxlen=NUM_NOTED)
         self._is_closed = False
         self._run: wandb.Run | None = None
-        self._open()
+        if must_start:
+            self._open()
+        else:
+            self._open_again()
 
     def _open(self) -> None:
         """Start wandb, and log the rows that it has not. Raises ResourceError."""

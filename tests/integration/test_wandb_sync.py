@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import wandb
@@ -255,6 +256,26 @@ def test_while_wandb_does_not_start_again_nothing_raises_and_no_row_is_lost(
     hub.write(row(5))
     hub.close()
     assert logged(tmp_path) == [row(step) for step in range(6)]
+
+
+def test_a_hub_that_starts_again_without_wandb_keeps_all_rows_until_that_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    file, clock = JsonlSink(tmp_path / "metrics.jsonl"), [0.0]
+    MetricsHub([file, open_sink(tmp_path, "offline", clock)], lambda: 0.0).write(row(0))
+    kill_service()
+    with monkeypatch.context() as patch:
+        refusal = wandb.errors.CommError("not now")
+        patch.setattr(wandb, "init", Mock(side_effect=refusal))
+        sink = demo_sink(tmp_path, run_config={}, now=lambda: clock[0], must_start=False)
+        hub = MetricsHub([file, sink], lambda: 0.0)
+        hub.write(row(1))
+        hub.alert("line stopped", "by a test")
+    clock[0] = wandb_sink.PAUSE_S
+    hub.write(row(2))
+    hub.close()
+    assert logged(tmp_path) == [row(step) for step in range(3)]
 
 
 def test_wandb_that_dies_as_the_run_ends_has_all_rows(
