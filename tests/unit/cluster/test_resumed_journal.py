@@ -71,6 +71,27 @@ def test_where_the_clock_was_set_back_meanwhile_what_was_done_stays_done(folder:
     desk.recordings.close()
 
 
+@pytest.mark.parametrize("in_order", [False, True])
+def test_rows_go_on_after_the_last_one_where_the_clock_was_set_back(
+    folder: Path, in_order: bool
+) -> None:
+    """The run waited for an hour, by the clock that rises, in which nothing of it is on record."""
+    desk = Desk(folder)
+    if in_order:
+        desk.now = START + 10
+        desk.journal.resume([], num_unscored=0, ended_at=START + 10)
+        with desk.journal.learning():
+            pass
+        desk.journal.loops_ended()
+    desk.recordings.close()
+    desk = Desk(folder)
+    desk.now = START + 60
+    desk.journal.resume([], num_unscored=0, ended_at=START + 3610)
+    desk.now += 5
+    assert desk.journal.wall_s == pytest.approx(3615)
+    desk.recordings.close()
+
+
 def test_a_new_start_is_neither_work_nor_idleness(desk: Desk) -> None:
     """The parts take a minute to start, of which the actor, which is up first, waits for half."""
     desk.now += 60
