@@ -78,6 +78,8 @@ async def conduct(
     texts: RunTexts | None,
     ending: Ending,
     resumption: Resumption | None = None,
+    *,
+    starts_again: bool = False,
 ) -> None:
     """Run until the last episode is trained or the run is stopped.
 
@@ -89,6 +91,7 @@ async def conduct(
         texts: Prompts and the like, if they were read already.
         ending: Says when the run is to stop.
         resumption: What a run goes on from; None: it begins.
+        starts_again: Whether its parts did run, in this process.
 
     Raises:
         UserError: What was given cannot be run.
@@ -106,7 +109,7 @@ async def conduct(
         folder.clear_left()  # nobody drafts yet
         whereabouts = whereabouts_of(config, folder)
         keeper = start_keeper(whereabouts)
-        hub = _spawn_hub(config, folder)
+        hub = _spawn_hub(config, folder, must_start=not starts_again)
         sink = stack.enter_context(closing(RemoteSink(hub)))
         journal = stack.enter_context(_open_journal(config, folder, sink))
         if resumption is not None:
@@ -313,7 +316,7 @@ def _as_owner(url: str, folder: RunFolder) -> httpx.AsyncClient:
     return open_client(httpx.AsyncClient, url, headers=headers, timeout=ANSWER_TIMEOUT_S)
 
 
-def _spawn_hub(config: RunConfig, folder: RunFolder) -> Remote[MetricsShell]:
+def _spawn_hub(config: RunConfig, folder: RunFolder, *, must_start: bool) -> Remote[MetricsShell]:
     """Start the metrics hub's process, with this one's settings of wandb.
 
     On a cluster it would have those of the node, which know neither account nor sweep.
@@ -328,6 +331,7 @@ def _spawn_hub(config: RunConfig, folder: RunFolder) -> Remote[MetricsShell]:
         folder.run_id,
         config.model_dump(mode="json"),
         folder.began_at,
+        must_start,
     )
 
 

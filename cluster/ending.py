@@ -46,6 +46,8 @@ class Ending:
     def __init__(self, folder: RunFolder, stop_s: float) -> None:
         self._folder = folder
         self._clock = StopClock(stop_s)
+        self._taken_up_at, self._taken_up_s = time.time(), time.monotonic()
+        """When this process took the run up: Unix seconds, and by a clock that nobody sets."""
         self.reason: str | None = None
         """Why the run was asked to stop, if it was, whether or not that came too late."""
         self.has_stopped = False
@@ -121,6 +123,15 @@ class Ending:
         """Name what kills all that the run started; called in another thread, and must not wait."""
         self._end_at_once = end_at_once
 
+    def took_s(self) -> float:
+        """Return how long the run has taken since it first began, seconds; asks its folder.
+
+        What somebody made of the machine's clock meanwhile is no part of it.
+        """
+        state = self._folder.read_state("started_at")
+        before_s = max(self._taken_up_at - float(state["started_at"]), state.get("wall_s") or 0.0)
+        return before_s + time.monotonic() - self._taken_up_s
+
     def interrupted_by(self, error: BaseException) -> None:
         """Take note of what interrupted the run where no event loop ran, or of a cancellation."""
         self.has_stopped = True
@@ -192,13 +203,9 @@ class Ending:
     def _cut(self) -> None:
         """Say how the run ended, kill what it started, and end: nothing else can be relied on."""
         reason = f"{self.reason}; killed while stopping"
-        now = time.time()
         with suppress(AndonError, OSError):
             self._folder.update_state(
-                state="stopped",
-                stop_reason=reason,
-                ended_at=now,
-                wall_s=now - self._folder.began_at,
+                state="stopped", stop_reason=reason, ended_at=time.time(), wall_s=self.took_s()
             )
         self._end_at_once()
         with suppress(OSError, ValueError):

@@ -28,7 +28,7 @@ from cluster.interrupted import Interrupted
 from cluster.outlived_streams import outlived_streams
 from cluster.process_start import mark_of
 from cluster.run_folder import RunFolder
-from cluster.starting.absolute_paths import with_absolute_paths
+from cluster.starting.absolute_paths import refuse_shadowed_ids, with_absolute_paths
 from cluster.starting.allowed_changes import refuse_changes
 from cluster.starting.environment import prepare_environment
 from cluster.starting.former_connectors import connectors_so_far, note_connectors
@@ -102,7 +102,10 @@ def resume_to_end(path: Path, overrides: Sequence[str], from_version: int | None
 
 def _resume_to_end(folder: RunFolder, overrides: Sequence[str], from_version: int | None) -> None:
     state = folder.read_state("run_id", "started_at")
-    before = with_absolute_paths(load_config(folder.config))
+    saved = load_config(folder.config)
+    if "revisions" in state:  # of a run from before then a relative path may be meant
+        refuse_shadowed_ids(saved)
+    before = with_absolute_paths(saved)
     config = with_absolute_paths(load_config(folder.config, tuple(overrides)))
     prepare_environment(config.cluster.address)
     so_far = connectors_so_far(folder, state, before)
@@ -226,8 +229,7 @@ def _accounting(folder: RunFolder, ending: Ending) -> Iterator[None]:
         _keep_traceback(folder)
         raise
     finally:
-        now = time.time()
-        folder.update_state(ended_at=now, wall_s=now - folder.began_at, **ended)
+        folder.update_state(ended_at=time.time(), wall_s=ending.took_s(), **ended)
         ending.told()
 
 

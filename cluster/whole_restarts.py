@@ -50,9 +50,13 @@ async def conduct_through_deaths(
         PartFailed: It happened too often, or is not mended by a start.
     """
     restarts = Restarts(config.cluster.restarts, partial(_record, folder))
+    starts_again = False
     while True:
         try:
-            await conduct(config, folder, cache, console, texts, ending, resumption)
+            await conduct(
+                *(config, folder, cache, console, texts, ending, resumption),
+                starts_again=starts_again,
+            )
             return
         except Exception as error:
             cause = first_cause(error)
@@ -62,6 +66,7 @@ async def conduct_through_deaths(
         # Out of the handler: an error of a group that is raised there has the group as its context.
         await restarts.allow(WHOLE_RUN, cause, is_whole=True)
         config, resumption = await asyncio.to_thread(after_a_death, config, folder)
+        starts_again = True
         texts, version = None, kept_version(resumption)
         where = "the beginning" if resumption is None else f"the checkpoint of v{version}"
         words = f"{inert(str(cause))}: all parts start again, from {where}"

@@ -36,7 +36,8 @@ stranger would have caught:
     │   ├── LabelerDied         (RuntimeError)       a simulated labeler was killed by a signal
     │   ├── TooManyRestarts     (RuntimeError)       a part that dies whenever it is started again
     │   ├── MemoryShort         (MemoryError)        a part had not the memory it needs
-    │   └── WeightsNotTaken     (TimeoutError)       actors did not take weights that were pushed
+    │   ├── WeightsNotTaken     (TimeoutError)       actors did not take weights that were pushed
+    │   └── WeightsGone         (LookupError)        the newest weights went with their learner
     ├── PromptsExhausted        (EOFError)           a prompt source came to its end
     ├── LoopStarved             (TimeoutError)       a loop waits for a part that gives nothing
     ├── QueueClosed             (RuntimeError)       the label queue was closed: the run is over
@@ -243,6 +244,10 @@ class MemoryShort(PartFailed, MemoryError):
 
 class WeightsNotTaken(PartFailed, TimeoutError):
     """Rollout actors did not take pushed weights in time; nothing can be pushed after that."""
+
+
+class WeightsGone(PartFailed, LookupError):
+    """The newest policy version's weights are not there: a learner keeps those while it lives."""
 
 
 class PromptsExhausted(AndonError, EOFError):

@@ -246,7 +246,7 @@ def raised_as_itself(who: str) -> Iterator[None]:
 
     MemoryShort where that was for want of memory.
     """
-    from ray.exceptions import RayActorError, RayTaskError
+    from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
     try:
         yield
@@ -264,3 +264,5 @@ def raised_as_itself(who: str) -> Iterator[None]:
             raise MemoryShort(f"{who} was ended for want of memory; {MEND_MEMORY}") from error
         kind = StartFailed if error.actor_init_failed else ActorDied
         raise kind(f"{who} {words}") from error
+    except ObjectLostError as error:  # a large answer stays on its node until it is fetched
+        raise ActorDied(f"{who} was lost with its node, and an answer with it") from error

@@ -183,7 +183,8 @@ class RunCheckpoints:
         """Remove the files whose learner's part is gone: the learner decides how many stay."""
         for version, path in self._found().items():
             if not self._has_policy(version):
-                path.unlink()
+                with writing(path, MEND_DISK):
+                    path.unlink()
 
     def _found(self) -> dict[int, Path]:
         """Return the files there are, by version."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import TypeVar
 
 from cluster.loops.turns import Turns
@@ -28,7 +28,7 @@ from cluster.supervision.deadlines import answered_within
 from cluster.supervision.decision import Decision, decide
 from cluster.supervision.restarts import Restarts
 from label_queue.signals import Change
-from protocol.errors import MissingError, PartFailed
+from protocol.errors import MissingError, PartFailed, WeightsGone
 from protocol.messages import BroadcastWeights, PolicyVersion, Rollout, RolloutRequest
 from protocol.ports import RolloutActor, WeightPusher
 
@@ -197,9 +197,19 @@ class RolloutFleet:
             self._lose(seat, error)
 
     async def _prove(self, seat: _Seat, policy: PolicyVersion) -> None:
-        """Have an actor load a version, and note that it has."""
+        """Have an actor load a version, and note that it has.
+
+        Raises:
+            WeightsGone: It is the newest, and nobody has it any more.
+            MissingError: The learner has gone on, and has it no more.
+        """
         what = f"load policy version {policy.version}"
-        seat.difference = await self._in_time(seat.actor.load_policy(policy), seat, what)
+        try:
+            seat.difference = await self._in_time(seat.actor.load_policy(policy), seat, what)
+        except MissingError as error:
+            if policy is not self._newest:
+                raise
+            raise WeightsGone(f"{error}; it is the newest, so its learner is gone") from error
         seat.version = policy.version
 
     async def _proved(self, version: int) -> float:
@@ -274,12 +284,8 @@ class RolloutFleet:
         while policy is not self._newest:
             policy = self._newest
             assert policy is not None, "a version that was told is not forgotten"
-            try:
+            with suppress(MissingError):  # the learner has gone on, and published newer ones since
                 await self._prove(seat, policy)
-            except MissingError:
-                if policy is self._newest:
-                    raise
-                # The learner has gone on, and published newer ones since.
 
 
 def _name(index: int) -> str:

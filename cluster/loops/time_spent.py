@@ -23,7 +23,8 @@ Doing = Literal[
 """What the learner waits for, or does. "passing" is finding out that the cord hangs free; "down" is
 the time from when a run's loops ended until they go on, its new start included."""
 WORK: tuple[Doing, ...] = ("step", "rollback")
-STANDING: tuple[Doing, ...] = ("cord", "down")
+DOWN: tuple[Doing, ...] = ("down",)
+STANDING: tuple[Doing, ...] = ("cord", *DOWN)
 """What nobody is idle in: the line is meant to stand, or does not run."""
 
 
@@ -38,8 +39,8 @@ class LearnerTime:
         self.doing_since = 0.0
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._stopped_before_s = 0.0
-        self._standing: list[tuple[float, float]] = []
-        """From when to when the line stood, Unix seconds, in order."""
+        self._standing: list[tuple[Doing, float, float]] = []
+        """At what, and from when to when the line stood, Unix seconds, in order."""
 
     def begin(self, doing: Doing, at: float) -> None:
         """Note that the learner begins something."""
@@ -61,24 +62,31 @@ class LearnerTime:
             self._seconds[span.doing] += at - span.started_at
         elif span.doing == "cord":
             self._stopped_before_s += at - span.started_at
-        if span.doing in STANDING:
-            self._stood(span.started_at, at)
+        if self.doing in STANDING:
+            self._stood(self.doing, span.started_at, at)
         self.doing = None
         return span
 
-    def _stood(self, start: float, stop: float) -> None:
+    def _stood(self, at_what: Doing, start: float, stop: float) -> None:
         """Take note of such a time; one that begins as the last ends goes on with it."""
-        if self._standing and self._standing[-1][1] == start:
-            start, _ = self._standing.pop()
-        self._standing.append((start, stop))
+        if self._standing and self._standing[-1][0] == at_what and self._standing[-1][2] == start:
+            _, start, _ = self._standing.pop()
+        self._standing.append((at_what, start, stop))
 
-    def standing_s(self, start: float, stop: float) -> float:
-        """Return for how many seconds of a window of the past nobody was idle; see `STANDING`."""
-        total = max(0.0, stop - max(start, self.doing_since)) if self.doing in STANDING else 0.0
-        for since, until in reversed(self._standing):
+    def standing_s(self, start: float, stop: float, doings: Sequence[Doing] = STANDING) -> float:
+        """Return for how many seconds of a window of the past nobody was idle.
+
+        Args:
+            start: When it began, Unix seconds.
+            stop: When it ended.
+            doings: Those of `STANDING` that count.
+        """
+        total = max(0.0, stop - max(start, self.doing_since)) if self.doing in doings else 0.0
+        for at_what, since, until in reversed(self._standing):
             if until <= start:
                 break
-            total += max(0.0, min(until, stop) - max(since, start))
+            if at_what in doings:
+                total += max(0.0, min(until, stop) - max(since, start))
         return total
 
     def seconds(self, *doings: Doing, until: float) -> float:
@@ -162,6 +170,9 @@ class ActorsTime:
         before = self._newest.get(look.actor_id)
         self._newest[look.actor_id] = look
         passed = _between(before, look)
+        # A process of a run that goes on is up before its loops run, and draws nothing until then.
+        down_s = learner.standing_s(look.at - passed.uptime_s, look.at, DOWN)
+        passed.uptime_s = max(passed.busy_s, passed.uptime_s - down_s)
         standing_s = learner.standing_s(look.at - passed.uptime_s, look.at)
         passed.running_s = max(0.0, passed.uptime_s - standing_s)
         passed.running_busy_s = passed.busy * passed.running_s

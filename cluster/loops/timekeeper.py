@@ -83,9 +83,10 @@ class Timekeeper:
         self._seconds.update(timed_s)
         spans = self._recordings.read(LEARNER)
         has_ended_in_order = bool(spans) and spans[-1].doing == "down"
+        heard_of_at = ended_at
         ended_at = max([0.0 if has_ended_in_order else ended_at, *(s.ended_at for s in spans)])
         # The clock may have been set back meanwhile; what was done before is not undone by that.
-        self._behind_s = max(0.0, ended_at - self._moment())
+        self._behind_s = max(0.0, heard_of_at - self._moment(), ended_at - self._moment())
         now = self._moment()
         self.learner = LearnerTime.replayed(spans, until=now)
         self.learner.begin("down", ended_at)

@@ -75,6 +75,7 @@ def open_hub(
     run_id: str,
     run_config: Mapping[str, object],
     began_at: float,
+    must_start: bool = True,
     now: Callable[[], float] = time.time,
 ) -> MetricsHub:
     """Open the sinks the config asks for.
@@ -85,6 +86,7 @@ def open_hub(
         run_id: Names the run.
         run_config: The resolved config, shown with the wandb run.
         began_at: Unix time at which the run began; `time/wall_s` counts from it.
+        must_start: Whether it is an error that wandb does not start; see `WandbSink`.
         now: The clock, Unix seconds.
 
     Raises:
@@ -94,7 +96,12 @@ def open_hub(
     if config.wandb != "off":
         sinks.append(
             open_wandb(
-                config, folder=folder, run_id=run_id, run_config=run_config, began_at=began_at
+                config,
+                folder=folder,
+                run_id=run_id,
+                run_config=run_config,
+                began_at=began_at,
+                must_start=must_start,
             )
         )
     if config.wandb == "online":
@@ -115,6 +122,7 @@ def open_wandb(
     run_id: str,
     run_config: Mapping[str, object],
     began_at: float,
+    must_start: bool = True,
 ) -> WandbSink:
     """Open a run's run in wandb, which the config wants; arguments and errors as for `open_hub`."""
     # Imported where it is asked for: wandb takes half a second to import.
@@ -129,6 +137,7 @@ def open_wandb(
         group=group_of(run_config),
         mode=config.wandb,
         run_config=run_config,
+        must_start=must_start,
     )
 
 

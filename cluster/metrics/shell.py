@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import ray
+
 from cluster.metrics.config import MetricsConfig
 from cluster.metrics.hub import MetricsHub, open_hub
 from cluster.metrics.jsonl_sink import last_rows
@@ -31,6 +33,8 @@ class MetricsShell(StartedAgain):
         run_id: Names the run.
         run_config: The resolved config.
         began_at: Unix time from which `time/wall_s` counts.
+        must_start: Whether wandb has to start, as a run begins or is resumed. In the process that
+            Ray has started in the place of another it never has to.
     """
 
     def __init__(
@@ -40,12 +44,14 @@ class MetricsShell(StartedAgain):
         run_id: str,
         run_config: Mapping[str, object],
         began_at: float,
+        must_start: bool = True,
     ) -> None:
         self._config = config
         self._folder = Path(folder)
         self._run_id = run_id
         self._run_config = run_config
         self._began_at = began_at
+        self._must_start = must_start and not _is_in_anothers_place()
         self._hub: MetricsHub | None = None
         self._order = InOrder()
         self._before: frozenset[frozenset[tuple[str, object]]] = frozenset()
@@ -55,7 +61,7 @@ class MetricsShell(StartedAgain):
         """Open all sinks; blocks until wandb has started. Call it first; again, it does nothing.
 
         Raises:
-            ResourceError: wandb cannot be reached, and the config wants it online.
+            ResourceError: wandb cannot be reached, the config wants it online, and it must start.
         """
         self._open()
 
@@ -71,6 +77,7 @@ class MetricsShell(StartedAgain):
             run_id=self._run_id,
             run_config=self._run_config,
             began_at=self._began_at,
+            must_start=self._must_start,
         )
         return self._hub
 
@@ -106,3 +113,10 @@ class MetricsShell(StartedAgain):
     async def answered(self, before: int) -> None:
         """Wait for no call before this number: the sender has its answers. Idempotent."""
         await self._order.answered(before)
+
+
+def _is_in_anothers_place() -> bool:
+    """Whether Ray has started this process since the one before it was gone."""
+    if not ray.is_initialized():
+        return False
+    return bool(ray.get_runtime_context().was_current_actor_reconstructed)

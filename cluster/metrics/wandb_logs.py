@@ -21,9 +21,14 @@ import psutil
 from wandb.proto.wandb_internal_pb2 import HistoryRecord, Record
 
 from cluster.metrics.names import Row
+from protocol.errors import MissingError
+from protocol.files import read_text
 from protocol.logs import logger_of
 
 LOGS = "*run-*/run-*.wandb"
+NOTE = "noted.json"
+"""What is known of a run beside its logs: `wandb clean` removes those that were sent."""
+NOTE_MEND = "see that you may read it, or remove it: rows are then sent again"
 HEAD_BYTES = 7
 """Bytes at the beginning of a log: what it is, and its version."""
 CHUNK_HEAD = struct.Struct("<IHB")
@@ -73,10 +78,18 @@ def make_whole(folder: Path, lost: Iterable[Row] = ()) -> list[Row]:
 def kept_id(folder: Path) -> str | None:
     """Return the id under which a run's `wandb/` was begun: it keeps it where its folder is moved.
 
-    None where there is no log.
+    None where there is no log, and none was ever closed.
     """
     names = [path.stem.removeprefix("run-") for path in folder.glob(LOGS)]
-    return min(names, default=None)
+    return min(names, default=None) or _noted_id(folder / NOTE)
+
+
+def _noted_id(note: Path) -> str | None:
+    try:
+        said = json.loads(read_text(note, "the run's notes about wandb", NOTE_MEND))["wandb_id"]
+    except (MissingError, ValueError, LookupError, TypeError):
+        return None  # not there, garbled, or of before it said so
+    return said if isinstance(said, str) else None
 
 
 def _began_at(path: Path) -> int | None:

@@ -7,7 +7,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
 from cluster.metrics.missing_rows import Confirmed, all_rows, rows_after, rows_beyond
 from cluster.metrics.names import AXES, CATALOGUE, Row
-from cluster.metrics.wandb_logs import make_whole
+from cluster.metrics.wandb_logs import NOTE, NOTE_MEND, make_whole
 from cluster.run_folder import write_json
 from protocol.errors import MissingError, ResourceError
 from protocol.files import read_text
@@ -31,8 +31,6 @@ FINISH_TIMEOUT_S = 120.0
 """For what is not uploaded when the run ends; a server that does not answer ends no run."""
 PAUSE_S = 300.0
 """Between attempts to start wandb again."""
-NOTE = "noted.json"
-MEND = "see that you may read it, or remove it: rows are then sent again"
 NUM_NOTED = 100
 ROWS, LOST = "metrics.jsonl", "lost"
 FAILURES = (wandb.errors.Error, HandleAbandonedError, MailboxClosedError, OSError)
@@ -149,11 +147,13 @@ class WandbSink:
         group: What it shares with runs of the same config.
         mode: "offline" needs neither an account nor a network.
         run_config: The resolved config, shown with the run.
+        must_start: Whether it is an error that wandb does not start; else rows wait in the file, as
+            where it dies, in a run that has had it already.
         now: A clock, seconds.
 
     Raises:
         ResourceError: There is no account or no way to the server, online; or wandb refuses its
-            settings, or cannot write its files.
+            settings, or cannot write its files; where it must start.
     """
 
     def __init__(
@@ -166,6 +166,7 @@ class WandbSink:
         group: str,
         mode: Literal["offline", "online"],
         run_config: Mapping[str, object],
+        must_start: bool = True,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
@@ -182,7 +183,10 @@ class WandbSink:
         self._newest: deque[Row] = deque(maxlen=NUM_NOTED)
         self._is_closed = False
         self._run: wandb.Run | None = None
-        self._open()
+        if must_start:
+            self._open()
+        else:
+            self._open_again()
 
     def _open(self) -> None:
         """Start wandb, and log the rows that it has not. Raises ResourceError."""
@@ -190,16 +194,17 @@ class WandbSink:
         refuse = _not_online if self._mode == "online" else _not_offline
         try:
             known = [*self._noted.rows, *make_whole(self._logs, all_rows(lost))]
+            self._noted = replace(self._noted, rows=tuple(known[-NUM_NOTED:]))
             run = self._started()
             _define_axes(run)
             missing: Iterable[Row]
             if self._mode == "online":  # what the server has, it counts as steps
                 before = self._noted.confirmed
                 confirmed, missing = rows_beyond(rows, lost, before, run.starting_step)
-                self._noted = Noted(rows=self._noted.rows, confirmed=confirmed)
-                self._note()
+                self._noted = replace(self._noted, confirmed=confirmed)
             else:
                 missing = rows_after(rows, known)
+            self._note()
             for row in missing:
                 self._log(run, row)
         except FAILURES as failure:
@@ -278,6 +283,7 @@ class WandbSink:
         self._tell_surely(lambda run: run.finish())
         # wandb's service may write what it still holds after `finish`; it ends when it has.
         self._let_go()
+        self._noted = replace(self._noted, rows=tuple(self._newest) or self._noted.rows)
         self._tell(self._note)
         self._is_closed = True
 
@@ -306,6 +312,7 @@ class WandbSink:
         if self._now() < self._try_again_at:
             return
         self._let_go()
+        self._newest.clear()  # it may not have written those down; its logs say which it has
         try:
             self._open()
         except ResourceError as failure:
@@ -322,14 +329,13 @@ class WandbSink:
 
     def _note(self) -> None:
         """Write down what is known of wandb: `wandb clean` removes logs that were sent."""
-        rows = tuple(self._newest) or self._noted.rows
-        write_json(self._logs / NOTE, asdict(Noted(rows, self._noted.confirmed)))
+        write_json(self._logs / NOTE, {"wandb_id": self._wandb_id, **asdict(self._noted)})
 
 
 def _read_note(path: Path) -> Noted:
     """Return what was known of wandb; nothing where it was not written down, or is garbled."""
     try:
-        noted = json.loads(read_text(path, "the run's notes about wandb", MEND))
+        noted = json.loads(read_text(path, "the run's notes about wandb", NOTE_MEND))
         return Noted(rows=tuple(noted["rows"]), confirmed=Confirmed(**noted["confirmed"]))
     except MissingError:
         return Noted()

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster.config import RunConfig
+from protocol.errors import InputError
 from protocol.files import is_there
+
+MEND = "name a folder, or an id of the hub"
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
@@ -27,6 +30,30 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         for key in keys:
             _change(content, key, made)
     return RunConfig.model_validate(content)
+
+
+def refuse_shadowed_ids(saved: RunConfig) -> None:
+    """Refuse to go on where something lies at an id of the hub that a run was given.
+
+    It would be taken for what the run was given: `with_absolute_paths` has left ids alone as the
+    run began, and nothing else that is relative.
+
+    Args:
+        saved: The run's config as its folder has it.
+
+    Raises:
+        InputError: Something does; names the key, and where it lies.
+        ResourceError: It may not be looked at.
+    """
+    content = saved.model_dump()
+    for key in PATHS_OR_IDS:
+        section, name = key.split(".")
+        text = (content[section] or {}).get(name) or ""
+        if text and not Path(text).is_absolute() and is_there(Path(text), key, MEND):
+            raise InputError(
+                f"{key} of this run is {text!r}, an id of the hub, and {Path(text).absolute()} "
+                "would be taken for it: resume the run from another folder, or rename that"
+            )
 
 
 def _change(content: dict[str, Any], key: str, made: Callable[[str, str], str]) -> None:
@@ -46,7 +73,7 @@ def _absolute(text: str, _key: str) -> str:
 
 
 def _absolute_if_there(text: str, key: str) -> str:
-    is_path = is_there(Path(text), key, "name a folder, or an id of the hub")
+    is_path = is_there(Path(text), key, MEND)
     return str(Path(text).absolute()) if is_path else text
 
 

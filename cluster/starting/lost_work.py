@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +111,9 @@ def _part(path: Path, lost_path: Path, version_of: VersionOf, version: int) -> i
     draft = path.with_name(f".draft-{path.name}")
     with writing(path):
         lost_path.parent.mkdir(exist_ok=True)
-        if lost_path.exists():
-            cut_torn_line(lost_path)  # of one that was killed at it; its lines are here again
+        gone = [line for _, line, is_lost in again if is_lost]
         with lost_path.open("ab") as file:
-            file.write(b"".join(line for _, line, is_lost in again if is_lost))
+            file.write(b"".join(gone[_num_there(lost_path, gone) :]))
         flush(lost_path)
         shutil.copyfile(path, draft)
         with draft.open("r+b") as file:
@@ -124,6 +124,18 @@ def _part(path: Path, lost_path: Path, version_of: VersionOf, version: int) -> i
         draft.rename(path)
         flush(path.parent)
     return len(lost)
+
+
+def _num_there(path: Path, lines: Sequence[bytes]) -> int:
+    """Return how many of the lines, from the first on, end a file: of one that was killed at it.
+
+    A line that it left half written is cut off.
+    """
+    if not path.exists():
+        return 0
+    cut_torn_line(path)
+    end = [line for _, line in islice(lines_backwards(path), len(lines))][::-1]
+    return next(n for n in range(len(end), -1, -1) if end[len(end) - n :] == list(lines[:n]))
 
 
 def _number(row: Row, name: str) -> float:

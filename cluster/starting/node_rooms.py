@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import ray
 from ray._common.utils import get_system_memory
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.config import WeightTransportName
@@ -23,7 +24,7 @@ from cluster.planning.machine import ASSUMED_GIB, Machine, gib, installed_gpu_si
 from cluster.planning.needs import Process
 from cluster.planning.rooms import Room, lacks
 from cluster.starting.policy_source import model_shape
-from protocol.errors import ResourceError
+from protocol.errors import ActorDied, ResourceError
 
 SHARED_MEMORY = Path("/dev/shm")
 Measure = Callable[[str], Awaitable[Room]]
@@ -31,10 +32,19 @@ Measure = Callable[[str], Awaitable[Room]]
 
 
 async def measured(node: str) -> Room:
-    """Ask a node what it has; blocks for as long as a process takes to start there."""
+    """Ask a node what it has; blocks for as long as a process takes to start there.
+
+    Raises:
+        ActorDied: It is gone, and with it what was placed there.
+    """
     there = NodeAffinitySchedulingStrategy(node, soft=False)
     options = {"num_cpus": 0, "scheduling_strategy": there}
-    room: Room = await ray.remote(_measure).options(**options).remote()
+    try:
+        room: Room = await ray.remote(_measure).options(**options).remote()
+    except RayTaskError:  # what was raised there
+        raise
+    except RayError as error:
+        raise ActorDied(f"the node {node[:8]} was gone before it could say what it has") from error
     return room
 
 

@@ -12,6 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from cluster.config import RunConfig
 from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
+from cluster.metrics.jsonl_sink import is_finite_number, last_rows
+from cluster.metrics.names import WALL_S
 from cluster.recordings.streams import FIRST_SAMPLES, read
 from cluster.run_folder import RunFolder
 from cluster.starting.belonging import (
@@ -34,7 +36,7 @@ from protocol.errors import (
     MissingError,
     ResourceError,
 )
-from protocol.files import flush, read_text, writing
+from protocol.files import LOOK_INTO, flush, read_text, reading, writing
 from protocol.fits import RewardVersion
 from protocol.logs import logger_of
 from protocol.messages import PolicyVersion, Rollout
@@ -341,10 +343,20 @@ def _announcement(bundle: Path) -> RewardVersion:
 
 
 def _ended_at(folder: RunFolder) -> float:
-    """Return when a run ended, or, where it could not say so, when it last wrote a metric."""
+    """Return when a run ended, or, where it could not say so, when it last wrote a metric.
+
+    It is not before the time of its last row: that is by a clock that nobody sets, and rows must
+    go on from there, for wandb's are counted by it.
+    """
     state = folder.read_state()
     said = state.get("ended_at")
     if said is not None and said < max(state.get("resumed_at", ()), default=0.0):
         said = None  # of the life before: this one was killed
-    written = folder.metrics.stat().st_mtime if folder.metrics.exists() else folder.began_at
-    return written if said is None else float(said)
+    began_at = folder.began_at
+    written = folder.metrics.stat().st_mtime if folder.metrics.exists() else began_at
+    with reading(folder.metrics, "the run's metrics", LOOK_INTO):
+        rows = last_rows(folder.metrics, 1)
+    told_at: list[float] = [
+        began_at + row[WALL_S] for row in rows if is_finite_number(row.get(WALL_S))
+    ]
+    return max([written if said is None else float(said), *told_at])

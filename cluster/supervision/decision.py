@@ -8,6 +8,7 @@ PartFailed          replace: the process is gone, another takes its place
   StartFailed       stop: what was raised while a part was made would be raised again
   TooManyRestarts   stop: it was replaced again and again
   WeightsNotTaken   stop, or replace all parts: the collective is broken, and takes nothing more
+  WeightsGone       stop, or replace all parts: the learner that published them is gone
 TransientError      retry: the same call, of the same part
 all others          stop: a user's mistake, or something that must hold and does not
 
@@ -28,11 +29,12 @@ from protocol.errors import (
     SwapFailed,
     TooManyRestarts,
     TransientError,
+    WeightsGone,
     WeightsNotTaken,
 )
 
 _FINAL = (DeploymentFailed, LabelerFailed, StartFailed, SwapFailed, TooManyRestarts)
-_FINAL_FOR_A_PART = (*_FINAL, WeightsNotTaken)
+_FINAL_FOR_A_PART = (*_FINAL, WeightsNotTaken, WeightsGone)
 
 
 class Decision(StrEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -55,7 +55,18 @@ def requests(count: int) -> list[RolloutRequest]:
     ]
 
 
-def policy_of(model_folder: Path, version: int) -> PolicyVersion:
+class Owner:
+    """Puts what it is given into Ray's object store, where it stays as long as this actor lives."""
+
+    def put(self, content: bytes) -> list[object]:
+        import ray
+
+        return [ray.put(content)]
+
+
+def policy_of(
+    model_folder: Path, version: int, put: Callable[[bytes], object] | None = None
+) -> PolicyVersion:
     """Announce the model's own weights, put into Ray's object store, as a new version."""
     import ray
     import torch
@@ -70,7 +81,7 @@ def policy_of(model_folder: Path, version: int) -> PolicyVersion:
     return PolicyVersion(
         version=version,
         episodes=0,
-        weights=stored_weights(content, put=ray.put),
+        weights=stored_weights(content, put=put or ray.put),
         probe=Probe(
             token_ids=PROBE_TOKENS,
             logprobs=tuple(logprobs.gather(1, sequence[1:, None])[:, 0].tolist()),
@@ -89,6 +100,18 @@ async def test_generates_loads_and_counts(
     assert await actor.ask(RolloutActorShell.generate, requests(4)) == first
     stats = await actor.ask(RolloutActorShell.stats)
     assert (stats.policy_version, stats.num_loads, stats.num_rollouts) == (2, 1, 4)
+
+
+async def test_weights_that_went_with_their_learner_are_missing(
+    actor: Remote[RolloutActorShell], tiny_model: Path
+) -> None:
+    import ray
+
+    owner = spawn(Owner, "the learner", {"num_cpus": 0})()
+    policy = policy_of(tiny_model, 5, lambda content: ray.get(owner.send(Owner.put, content))[0])
+    ray.kill(owner.handle)
+    with pytest.raises(MissingError, match=r"no longer holds policy version 5 \(OwnerDiedError\)"):
+        await actor.ask(RolloutActorShell.load_policy, policy)
 
 
 class TestRemoteActor(RolloutActorContract, of=RemoteActor):

@@ -18,6 +18,7 @@ from protocol.errors import ResourceError
 from protocol.ports import MetricSink
 from protocol.remote import spawn
 from tests.support.processes import name_of
+from tests.support.recorded_wandb import RecordedWandb
 from tests.support.sink_contract import KeepingSinkContract, MetricSinkContract, exercise
 from tests.support.wandb_file import read_history, read_records
 from tests.support.wandb_sinks import demo_sink
@@ -106,6 +107,32 @@ def test_rows_are_in_the_file_once_and_in_order_though_the_hub_is_killed(tmp_pat
     ray.kill(hub.handle)
     written = read_rows(tmp_path / "metrics.jsonl")
     assert [row["policy/step"] for row in written] == list(range(600))
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_hub_that_is_killed_while_wandb_is_out_of_reach_takes_rows(tmp_path: Path) -> None:
+    import ray
+
+    with RecordedWandb() as server:
+        options = {**HUB_OPTIONS, "runtime_env": {"env_vars": server.environment()}}
+        start = spawn(MetricsShell, "the metrics hub", options)
+        hub = start(MetricsConfig(wandb="online"), str(tmp_path), "demo", {}, 0.0)
+        ray.get(hub.send(MetricsShell.open))
+        sink = RemoteSink(hub)
+        for step in range(10):
+            if step == 5:
+                sink.settle()
+                server.refuses = True
+                ray.kill(hub.handle, no_restart=False)
+            sink.write({"policy/step": step, "time/wall_s": 0.5 * step, "policy/loss": 0.5})
+        sink.alert("line stopped", "by a test")
+        sink.close()
+        ray.kill(hub.handle)
+        (given,) = server.runs.values()
+    assert [row["policy/step"] for row in given.rows if "policy/step" in row] in (
+        [*range(number)] for number in range(6)
+    )
+    assert [row["policy/step"] for row in read_rows(tmp_path / "metrics.jsonl")] == [*range(10)]
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -1,4 +1,4 @@
-"""A run that Ray has placed where it cannot fit, on a real cluster of two nodes."""
+"""A run that Ray has placed where it cannot fit, and a node that is gone by then: on real nodes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ import pytest
 
 from cluster.commands.exit_codes import EXIT_USER_ERROR
 from cluster.planning.needs import GIB
+from cluster.starting.node_rooms import measured
+from protocol.errors import ActorDied
 from tests.support.run_process import RunProcess, save_inputs
 from tests.support.two_nodes import two_nodes_started
 
 pytestmark = pytest.mark.timeout(1800)
 CACHE_GIB = 100_000
+
+
+async def test_a_node_that_is_gone_meanwhile_is_what_failed(ray_session: None) -> None:
+    with pytest.raises(ActorDied, match="the node aaaaaaaa was gone before it could say what it"):
+        await measured("a" * 56)
 
 
 def test_it_is_refused_with_the_node_and_what_it_lacks_before_anybody_is_asked(

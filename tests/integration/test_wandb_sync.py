@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import wandb
@@ -198,6 +199,25 @@ def test_logs_that_were_cleaned_away_are_not_written_again(
     assert only_run(server).given() == truth(folder)
 
 
+def test_a_run_of_a_sweep_keeps_its_id_though_its_logs_were_cleaned_away(
+    server: RecordedWandb, tmp_path: Path
+) -> None:
+    folder, elsewhere = tmp_path / "demo-1", tmp_path / "moved" / "demo-1"
+    of_sweep = {"WANDB_SWEEP_ID": "S", "WANDB_RUN_ID": "chosen-1"}
+    write(folder, "offline", 0, "close", {**server.environment(), **of_sweep})
+    sync(server, folder)
+    clean = ["wandb", "clean", "--force", "--min-hours", "0"]
+    environment = {**os.environ, "PATH": path_with_wandb()}
+    subprocess.run(clean, cwd=folder, env=environment, check=True)
+    assert list(folder.glob("wandb/offline-run-*")) == []
+    elsewhere.parent.mkdir()
+    folder.rename(elsewhere)
+    write(elsewhere, "offline", NUM_STEPS, "close", server.environment())
+    sync(server, elsewhere)
+    assert list(server.runs) == ["chosen-1"]
+    assert only_run(server).given() == truth(elsewhere)
+
+
 def test_a_run_without_wandb_is_there_in_whole_once_it_is_resumed_with_it(
     server: RecordedWandb, tmp_path: Path
 ) -> None:
@@ -255,6 +275,45 @@ def test_while_wandb_does_not_start_again_nothing_raises_and_no_row_is_lost(
     hub.write(row(5))
     hub.close()
     assert logged(tmp_path) == [row(step) for step in range(6)]
+
+
+def test_a_hub_that_starts_again_without_wandb_keeps_all_rows_until_that_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    file, clock = JsonlSink(tmp_path / "metrics.jsonl"), [0.0]
+    MetricsHub([file, open_sink(tmp_path, "offline", clock)], lambda: 0.0).write(row(0))
+    kill_service()
+    with monkeypatch.context() as patch:
+        refusal = wandb.errors.CommError("not now")
+        patch.setattr(wandb, "init", Mock(side_effect=refusal))
+        sink = demo_sink(tmp_path, run_config={}, now=lambda: clock[0], must_start=False)
+        hub = MetricsHub([file, sink], lambda: 0.0)
+        hub.write(row(1))
+        hub.alert("line stopped", "by a test")
+    clock[0] = wandb_sink.PAUSE_S
+    hub.write(row(2))
+    hub.close()
+    assert logged(tmp_path) == [row(step) for step in range(3)]
+
+
+def test_rows_that_wandb_had_in_memory_as_it_died_for_good_come_with_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    file = tmp_path / "metrics.jsonl"
+    hub = MetricsHub([JsonlSink(file), open_sink(tmp_path, "offline", [0.0])], lambda: 0.0)
+    hub.write(row(0))
+    hub.write(row(1))
+    kill_service()
+    with monkeypatch.context() as patch:
+        patch.setattr(wandb, "init", Mock(side_effect=wandb.errors.CommError("not now")))
+        hub.write(row(2))
+        hub.close()
+    again = MetricsHub([JsonlSink(file), open_sink(tmp_path, "offline", [0.0])], lambda: 0.0)
+    again.write(row(3))
+    again.close()
+    assert logged(tmp_path) == [row(step) for step in range(4)]
 
 
 def test_wandb_that_dies_as_the_run_ends_has_all_rows(

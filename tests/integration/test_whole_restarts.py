@@ -37,9 +37,11 @@ async def test_a_run_that_starts_again_is_not_told_by_what_it_did_before(
     folder = RunFolder.create(tmp_path)
     folder.update_state(state="running", started_at=1_000.0)
     had_picture: list[bool] = []
+    did_start_again: list[bool] = []
 
-    async def conduct(*_: object) -> None:
+    async def conduct(*_: object, starts_again: bool) -> None:
         had_picture.append(folder.inspection.exists())
+        did_start_again.append(starts_again)
         folder.inspection.write_text("{}")
         if len(had_picture) == 1:
             raise ActorDied("rank 0 of the learner died")
@@ -56,4 +58,5 @@ async def test_a_run_that_starts_again_is_not_told_by_what_it_did_before(
         None,
     )
     assert had_picture == [False, False]
+    assert did_start_again == [False, True], "only at first is it an error that wandb is away"
     assert folder.inspection.exists(), "of a run that has ended it says how that stood"

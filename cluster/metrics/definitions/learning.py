@@ -200,7 +200,8 @@ ROLLOUT = section(
         "tokens_per_s": (
             "tokens/s",
             "Response tokens, of episodes and candidates, that all actors together finished in a "
-            "second since the first step began, idle time included.",
+            "second since the first step began, idle time included, though not that in which a "
+            "resumed run starts.",
             "each step, once the actors were looked at since the first began",
         ),
         "queue_depth": ("rollouts", "Scored rollouts that waited behind the batch as it began."),

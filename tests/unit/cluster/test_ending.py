@@ -72,6 +72,19 @@ def test_a_run_that_is_gone_on_with_took_as_long_as_since_it_first_began(
     assert state["wall_s"] >= 600.0
 
 
+def test_a_clock_that_is_set_back_takes_nothing_from_what_a_run_took(
+    ending: Ending, folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    with _accounting(folder, ending):
+        monkeypatch.setattr(time, "time", lambda: real() - 3600.0)
+    assert 0.0 <= folder.read_state()["wall_s"] < 3000.0
+    folder.update_state(wall_s=600.0)
+    with Ending(folder, FOR_EVER_S) as resumed, _accounting(folder, resumed):
+        pass
+    assert 600.0 <= folder.read_state()["wall_s"] < 3000.0
+
+
 def test_within_the_loops_a_signal_lets_them_finish_and_what_follows_is_done(
     ending: Ending, folder: RunFolder
 ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from cluster.loops.fleet import RolloutFleet
+from cluster.supervision.decision import Decision, decide
 from protocol.errors import (
     ActorDied,
     EngineDied,
@@ -15,6 +16,7 @@ from protocol.errors import (
     ProbeMismatch,
     ResourceError,
     TooManyRestarts,
+    WeightsGone,
 )
 from tests.support.collective import Collective, CollectiveActor, pushed_policy
 from tests.support.messages import PROBE, make_policy, make_request
@@ -153,13 +155,23 @@ async def test_weights_that_are_no_longer_published_are_passed_over_for_newer_on
     assert len(world.told) == 1
 
 
-async def test_weights_that_are_missing_and_the_newest_end_the_run() -> None:
+async def test_weights_that_are_missing_and_the_newest_say_that_the_learner_is_gone() -> None:
     world = World(1)
     await world.fleet.load_policy(make_policy(1))
     world.prepare = lambda actor: actor.fails_to_load.append(MissingError("version 1 is not there"))
     world.actors[0].die()
-    with pytest.raises(MissingError, match="version 1 is not there"):
+    with pytest.raises(WeightsGone, match="version 1 is not there; it is the newest") as raised:
         await world.drawing(2)
+    assert decide(raised.value, is_whole=True) is Decision.REPLACE
+    assert len(world.started) == 1, "another actor would not find them either"
+
+
+async def test_who_finds_the_newest_weights_gone_is_not_taken_for_what_failed() -> None:
+    world = World()
+    world.actors[0].fails_to_load = [MissingError("version 1 is not there")]
+    with pytest.raises(WeightsGone, match="version 1 is not there"):
+        await world.fleet.load_policy(make_policy(1))
+    assert not world.told
 
 
 async def test_where_weights_are_pushed_a_death_ends_the_run_and_says_why() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,39 @@ def test_who_was_killed_at_it_has_broken_no_line_of_what_was_lost(folder: RunFol
     lost.write_text('{"policy/step": 5}\n{"policy/st')
     set_aside(folder, 10)
     assert rows(lost) == [{"policy/step": 5}, {"policy/step": 11}]
+
+
+@pytest.mark.parametrize("killed_after", ["two lines", "two lines and a half", "all", "renaming"])
+def test_who_was_killed_at_it_has_written_no_line_of_what_was_lost_twice(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, killed_after: str
+) -> None:
+    lost = folder.path / "lost" / "rollouts.jsonl"
+    lost.parent.mkdir()
+    write(folder.metrics, {"policy/step": 10})
+    write(folder.recordings / "rollouts.jsonl", *({"step": 11, "n": n} for n in range(4)))
+    write(lost, {"step": 11, "n": -1})
+    if killed_after == "renaming":
+        set_aside(folder, 10)
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copyfile", kill)
+            with pytest.raises(Killed):
+                set_aside(folder, 10)
+    whole = lost.read_bytes()
+    ends = [end for end, byte in enumerate(whole, start=1) if byte == ord("\n")]
+    cut = {"two lines": ends[2], "two lines and a half": ends[2] + 5}.get(killed_after, len(whole))
+    lost.write_bytes(whole[:cut])
+    set_aside(folder, 10)
+    assert rows(lost) == [{"step": 11, "n": n} for n in range(-1, 4)]
+    assert rows(folder.recordings / "rollouts.jsonl") == []
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def kill(*_: object) -> None:
+    raise Killed
 
 
 @pytest.mark.parametrize("line", [b"nonsense", b'{"policy/step": "\xff"}'])

@@ -29,6 +29,7 @@ from protocol.errors import (
     SwapTimedOut,
     TooManyRestarts,
     TransientError,
+    WeightsGone,
     WeightsNotTaken,
 )
 
@@ -98,6 +99,7 @@ async def test_each_restart_is_told_and_counted_by_part() -> None:
         LabelerFailed("it"),
         SwapFailed("it"),
         WeightsNotTaken("it"),
+        WeightsGone("it"),
         ScoringFailed("it"),
         ValueError("it"),
     ],
@@ -112,9 +114,10 @@ async def test_what_a_restart_does_not_mend_is_raised_as_it_is(error: Exception)
     assert not account.restarts.counts
 
 
-async def test_what_breaks_the_collective_is_mended_by_all_parts_alone() -> None:
-    account, error = Account(), WeightsNotTaken("nobody came")
-    with pytest.raises(WeightsNotTaken):
+@pytest.mark.parametrize("error", [WeightsNotTaken("nobody came"), WeightsGone("nobody has them")])
+async def test_what_has_no_learner_any_more_is_mended_by_all_parts_alone(error: Exception) -> None:
+    account = Account()
+    with pytest.raises(type(error)):
         await account.restarts.allow("actor 0", error)
     await account.restarts.allow("the run", error, is_whole=True)
     with pytest.raises(TooManyRestarts):

@@ -71,6 +71,27 @@ def test_where_the_clock_was_set_back_meanwhile_what_was_done_stays_done(folder:
     desk.recordings.close()
 
 
+@pytest.mark.parametrize("in_order", [False, True])
+def test_rows_go_on_after_the_last_one_where_the_clock_was_set_back(
+    folder: Path, in_order: bool
+) -> None:
+    """The run waited for an hour, by the clock that rises, in which nothing of it is on record."""
+    desk = Desk(folder)
+    if in_order:
+        desk.now = START + 10
+        desk.journal.resume([], num_unscored=0, ended_at=START + 10)
+        with desk.journal.learning():
+            pass
+        desk.journal.loops_ended()
+    desk.recordings.close()
+    desk = Desk(folder)
+    desk.now = START + 60
+    desk.journal.resume([], num_unscored=0, ended_at=START + 3610)
+    desk.now += 5
+    assert desk.journal.wall_s == pytest.approx(3615)
+    desk.recordings.close()
+
+
 def test_a_new_start_is_neither_work_nor_idleness(desk: Desk) -> None:
     """The parts take a minute to start, of which the actor, which is up first, waits for half."""
     desk.now += 60
@@ -104,6 +125,18 @@ def test_nor_is_the_end_of_a_run_that_stopped_in_order(folder: Path, num_vain: i
         desk.journal.resume([{"policy/episodes": 8.0}], num_unscored=0, ended_at=desk.now - 500)
         desk.recordings.close()
     assert desk.journal.pace()["throughput/learner_idle"] == pytest.approx(4 / 20)
+
+
+def test_an_actor_s_start_is_no_time_in_which_it_draws(desk: Desk) -> None:
+    """It is up for 30 s before the loops run, and is looked at first when it has drawn for 6."""
+    desk.now += 60
+    with desk.journal.learning():
+        desk.now += 6
+    desk.journal.actors_stood([make_stats(36.0, 6.0, 240)])
+    assert desk.last_row["throughput/actor_idle"] == pytest.approx(1 - 11 / 16)
+    desk.step(make_batch(1, 1))
+    # 500 tokens in the 10 s before, 240 since.
+    assert desk.last_row["rollout/tokens_per_s"] == pytest.approx(740 / 16)
 
 
 def test_actors_that_are_others_go_on_with_the_sums(desk: Desk) -> None:

@@ -108,6 +108,17 @@ def test_a_run_ended_when_its_last_life_did(
     assert _ended_at(folder) == ended_at
 
 
+@pytest.mark.parametrize("said", [{}, {"ended_at": 1_000.0}], ids=["killed", "stopped"])
+def test_it_did_not_end_before_its_last_row_though_the_clock_was_set_back(
+    tmp_path: Path, said: dict[str, Any]
+) -> None:
+    folder = RunFolder.create(tmp_path)
+    folder.update_state(started_at=500.0, **said)
+    folder.metrics.write_text('{"time/wall_s": 10.0}\n{"time/wall_s": 23600.5}\n{"time/wal')
+    os.utime(folder.metrics, (20_000, 20_000))
+    assert _ended_at(folder) == 24_100.5
+
+
 @pytest.mark.parametrize(
     ("announced", "on_disk", "number"),
     [

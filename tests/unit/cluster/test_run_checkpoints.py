@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from cluster.guards.state import GuardsState
 from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
 from cluster.loops.drafting import DrafterState
 from cluster.loops.staleness import BoundState
-from protocol.errors import BundleCorrupt, MissingError
+from protocol.errors import BundleCorrupt, MissingError, ResourceError
 from protocol.text_tree import NodeSummary, TreesState
 from tests.support.messages import make_request, make_rollout, make_scored
 
@@ -98,6 +99,20 @@ def test_one_without_its_learners_part_is_none_and_goes(desk: Desk) -> None:
     assert not desk.path(0).exists()
     with pytest.raises(MissingError, match=r"no checkpoint of version 0; there are: 10, 20"):
         desk.checkpoints.read(0)
+
+
+def test_a_disk_that_takes_no_deletion_is_told_as_one_that_refuses(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.write(0)
+    (desk.policies / "v000000").rmdir()
+
+    def refuse(path: Path, *_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(ResourceError, match=r"v000000\.json.*see to the disk of the run's folder"):
+        desk.write(10)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 40, 200, -2])
