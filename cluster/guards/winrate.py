@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from cluster.guards.confidence import longest_fall, wilson
+from cluster.guards.confidence import longest_fall
 from cluster.guards.verdict import Verdict
+from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.validation import ValidationVote
 from protocol.settings import Settings
 
 NAME = "winrate"
-Z_95 = 1.96
 
 
 class WinrateConfig(Settings):
@@ -55,7 +55,7 @@ def judge(
         return state, None
     lost = wins[begin:]
     rate = sum(lost) / len(lost)
-    _, high = wilson(sum(lost), len(lost), Z_95)
+    _, high = wilson_bounds(sum(lost), len(lost))
     verdict = Verdict(
         guard=NAME,
         reason="labelers prefer the base model: the policy won "
