@@ -12,18 +12,18 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from cluster.guards.settings import GuardSettings
 from cluster.guards.verdict import NUM_SAMPLES, Sample, Verdict
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.known_order import KnownPair
-from protocol.settings import Count, Settings
+from protocol.settings import Count
 
 NAME = "anchor_accuracy"
 
 
-class AnchorAccuracyConfig(Settings):
+class AnchorAccuracyConfig(GuardSettings):
     """Which pairs, and when the reward is said not to know them."""
 
-    is_on: bool = True
     path: str = ""
     """JSONL of pairs, {"prompt": text or chat messages, "better": text, "worse": text} a line. ""
     takes what the run has: where simulated labelers alone judge our own reviews, pairs of the

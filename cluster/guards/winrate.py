@@ -15,18 +15,17 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from cluster.guards.confidence import longest_fall
+from cluster.guards.settings import GuardSettings
 from cluster.guards.verdict import Verdict
 from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.validation import ValidationVote
-from protocol.settings import Settings
 
 NAME = "winrate"
 
 
-class WinrateConfig(Settings):
+class WinrateConfig(GuardSettings):
     """How low, and how rarely by accident."""
 
-    is_on: bool = True
     worst_rate: float = Field(default=0.3, gt=0, lt=0.5)
     """The win rate that the guard is quickest to find, by Wald's test. [own]"""
     votes_to_false_alarm: float = Field(default=10_000.0, ge=10, le=1e12)
