@@ -28,8 +28,13 @@ PAGES = sorted(
 CONFIGS = {"demo": "cluster/demo.toml", "example": "cluster/smollm2/run.toml"}
 """Which config a command runs that is given none."""
 PLACEHOLDERS = {
-    "N": "1", "VERSION": "1", "SEQ": "1", "CONFIG": "config.toml", "…": "",
-    "FILE.jsonl": "prompts.jsonl", "DIR": "folder",
+    "N": "1",
+    "VERSION": "1",
+    "SEQ": "1",
+    "CONFIG": "config.toml",
+    "…": "",
+    "FILE.jsonl": "prompts.jsonl",
+    "DIR": "folder",
 }
 """What pages write for what a reader puts there, where a command reads more than a text."""
 NEEDS_MORE = ("Missing argument", "Missing option")
