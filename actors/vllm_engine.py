@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from actors.config import RolloutConfig
+from actors.device import check_device
 from actors.end_tokens import model_end_ids
 from actors.engine import Sample
 from actors.liveness import while_alive
@@ -24,7 +25,7 @@ from actors.served_folder import served_folder
 from actors.tokenizer import load_tokenizer
 from actors.vllm_plugin import SAFETENSORS_BACKEND
 from actors.weights import Weights, updates
-from protocol.errors import ConfigError, EngineDied, InputError, ResourceError
+from protocol.errors import EngineDied, InputError, ResourceError
 from protocol.folders import FoldersHere
 from protocol.logs import logger_of
 from protocol.messages import DeviceTransfer, Sampling
@@ -104,7 +105,7 @@ class VllmEngine:
         """
         self._model = await asyncio.to_thread(self._fetch)
         model = inspect_model(self._model)
-        self._check_device()
+        check_device(self._config, rests=self._rests)
         from vllm.v1.engine.async_llm import AsyncLLM
 
         began = time.monotonic()
@@ -170,9 +171,7 @@ class VllmEngine:
         vLLM marks each token with the version in force, and changes the mark while paused, so
         no token carries another version than the one it was drawn under.
         """
-        llm = self._running
-        with _death_is_named():
-            await while_alive(self._load(llm, version, weights), lambda: bool(llm.errored))
+        await self._while_alive(self._load(self._running, version, weights))
 
     async def _load(self, llm: AsyncLLM, version: int, weights: Weights) -> None:
         from vllm.distributed.weight_transfer import base
@@ -199,22 +198,16 @@ class VllmEngine:
         and no version brings anew, is exact when it wakes, and so is a version that is no longer
         published.
         """
-        llm = self._running
-        with _death_is_named():
-            await while_alive(llm.sleep(level=1, mode="wait"), lambda: bool(llm.errored))
+        await self._while_alive(self._running.sleep(level=1, mode="wait"))
         self._is_resting = True
 
     async def wake_weights(self) -> None:
         """Take memory for the weights; see the port."""
-        llm = self._running
-        with _death_is_named():
-            await while_alive(llm.wake_up(tags=["weights"]), lambda: bool(llm.errored))
+        await self._while_alive(self._running.wake_up(tags=["weights"]))
 
     async def wake(self) -> None:
         """Take memory for the cache, and go on; see the port."""
-        llm = self._running
-        with _death_is_named():
-            await while_alive(llm.wake_up(tags=["kv_cache"]), lambda: bool(llm.errored))
+        await self._while_alive(self._running.wake_up(tags=["kv_cache"]))
         self._is_resting = False
 
     def decode(self, token_ids: Sequence[int]) -> str:
@@ -243,6 +236,12 @@ class VllmEngine:
     def _running_tokenizer(self) -> PolicyTokenizer:
         assert self._tokenizer is not None, "start() first"
         return self._tokenizer
+
+    async def _while_alive(self, answer: Coroutine[Any, Any, None]) -> None:
+        """Wait for the engine core; raise EngineDied once it is gone."""
+        llm = self._running
+        with _death_is_named():
+            await while_alive(answer, lambda: bool(llm.errored))
 
     async def _run(
         self, request_id: str, token_ids: Sequence[int], params: SamplingParams
@@ -307,20 +306,6 @@ class VllmEngine:
             return int(config.kv_cache_gib * GIB) or None
         device_bytes = current_platform.get_device_total_memory()
         return cache_beside_others(device_bytes, config.gpu_memory_utilization, self._beside_cache)
-
-    def _check_device(self) -> None:
-        import torch
-
-        if self._config.goes_by_device and not torch.cuda.is_available():
-            raise ConfigError(
-                f'rollouts.weight_transport = "{self._config.weight_transport}" needs a CUDA '
-                'device and this machine has none: use "shared_memory" or "object_store"'
-            )
-        if self._rests and not torch.cuda.is_available():
-            raise ConfigError(
-                'cluster.colocation = "turns" needs a CUDA device, whose memory vLLM can give '
-                'back, and this machine has none: use "beside"'
-            )
 
     def _check_memory(self, vllm_config: VllmConfig) -> None:
         """Say before the start what vLLM would say in the log of another process."""

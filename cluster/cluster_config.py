@@ -72,6 +72,7 @@ class ClusterConfig(Settings):
     cpus_per_part: float = Field(default=1.0, gt=0, le=10_000)
     """Logical CPUs each process is placed with."""
     gpus_per_actor: Devices = 0.0
+    """GPUs of each rollout actor; with 0 its engine is on the CPU."""
     gpus_per_learner_rank: Devices = 0.0
     """GPUs of each rank of the learner, and of the reward trainer."""
     gpus_per_reward_replica: Devices = 0.0

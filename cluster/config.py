@@ -63,6 +63,7 @@ class SimulatedLabeler(LabelerProfile):
     """One simulated labeler of the run."""
 
     name: LabelerId
+    """Who they are in the ledger, as a person's name."""
 
 
 class RunConfig(Settings):

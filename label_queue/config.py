@@ -27,7 +27,9 @@ class LeaseConfig(Settings):
     """How long a labeler holds a task: clamp(3 × p95 of active time, min_s, max_s)."""
 
     min_s: Seconds = 120.0
+    """How long a task is held at least, however quick people are."""
     max_s: Seconds = 1800.0
+    """How long a task is held until it is renewed, at most."""
     first_s: Seconds = 600.0
     """How long a task is held until enough active times were seen."""
     max_age_s: Seconds = 7200.0
@@ -51,10 +53,13 @@ class IntakeConfig(Settings):
     requests_per_s: Annotated[float, Field(gt=0, le=1e6)] = 50.0
     """Requests a second that a labeler may go on with; a token bucket."""
     request_burst: Count = 200
+    """Requests that a labeler who has asked for nothing lately may make at once."""
     max_body_bytes: Count = 64 * 1024
     """Largest body of one label; also the longest line of a batch."""
     max_batch_bytes: Count = 4 * 1024 * 1024
+    """Largest body of a batch of labels."""
     max_batch_labels: Count = 500
+    """Labels of one batch."""
     max_body_s: Seconds = 20.0
     """Time for a body to come in, from its first byte to its last."""
     max_bodies: Count = 64
@@ -75,7 +80,7 @@ class IntakeConfig(Settings):
     max_wait_s: Seconds = 30.0
     """Longest long poll."""
     max_streams: Count = 8
-    """Pages of one owner that the overview is sent to at once, by each replica of the intake."""
+    """Pages of one owner or observer that the overview is sent to at once."""
     max_polls: Count = 8
     """Calls for a task that one labeler may have waiting at once."""
     token_ttl_s: Seconds | None = None
@@ -151,6 +156,8 @@ class LabelsConfig(Settings):
     warm: WarmConfig = WarmConfig()
 
     kind: QueryKind = "best_of_k"
+    """What people are asked: "best_of_k", which of K responses is best; "pair", which of two;
+    "ranking", the order of all K."""
     num_candidates: Annotated[int, Field(ge=2, le=26)] = 4
     """K, the responses that a query compares."""
     selector: Literal[
@@ -192,7 +199,9 @@ class LabelsConfig(Settings):
     guidelines: AnyPath | None = None
     """A Markdown file that labelers are shown; read once, at the start."""
     guideline_version: str = "1"
+    """Kept with each task, so that labels given by other guidelines can be told apart."""
     page_version: str = "api-1"
+    """Kept with each task likewise: what it was shown by."""
     quality: QualityConfig = DEFAULT_QUALITY
     lease: LeaseConfig = LeaseConfig()
     intake: IntakeConfig = IntakeConfig()

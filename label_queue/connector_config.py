@@ -101,7 +101,9 @@ class HttpSection(ConnectorSection):
     """The environment variable that holds the webhook's secret; None: webhooks are refused, and
     sweeps alone bring the labels."""
     page_size: Annotated[int, Field(ge=1, le=500)] = 100
+    """Tasks or records that one request asks for, or sends."""
     timeout_s: Seconds = 30.0
+    """How long the tool may take to answer."""
     withdraw: bool = True
     """Delete tasks whose query expired before anybody labelled them."""
 
@@ -116,22 +118,27 @@ class LabelStudioConfig(HttpSection):
     """A Label Studio project; docs/connectors.md has its labeling configuration."""
 
     kind: Literal["label_studio"]
+    """Which tool it is."""
     name: Name = "label_studio"
     project_id: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    """The project's number, as in the address of its page."""
 
 
 class ArgillaConfig(HttpSection):
     """An Argilla 2 dataset; docs/connectors.md has its settings."""
 
     kind: Literal["argilla"]
+    """Which tool it is."""
     name: Name = "argilla"
     dataset_id: Annotated[str, Field(pattern=r"^[0-9a-fA-F-]{36}$")]
+    """The dataset's id, as in the address of its page."""
 
 
 class JsonlConfig(ConnectorSection):
     """A file that another program appends answers to, one JSON object a line."""
 
     kind: Literal["jsonl"]
+    """Which tool it is."""
     name: Name = "jsonl"
     path: AnyPath
     """File of the answers. It may come later, and be rotated or truncated."""
@@ -150,6 +157,7 @@ class StreamSection(ConnectorSection):
     """A message broker: answers are read from one stream of it, one JSON object a message."""
 
     username: UserName | None = None
+    """Who signs in at the broker; None: nobody, or by the password alone."""
     password_env: VariableName | None = None
     """The environment variable that holds the password; None: the broker asks for none."""
     ca_path: AnyPath | None = None
@@ -197,6 +205,7 @@ class RedisConfig(StreamSection):
     """A Redis stream; docs/connectors.md says what its entries are."""
 
     kind: Literal["redis"]
+    """Which tool it is."""
     name: Name = "redis"
     url: RedisUrl
     """Address of the server, e.g. "redis://127.0.0.1:6379/0"; rediss:// is with TLS."""
@@ -223,6 +232,7 @@ class KafkaConfig(StreamSection):
     """A Kafka topic; docs/connectors.md says what its messages are."""
 
     kind: Literal["kafka"]
+    """Which tool it is."""
     name: Name = "kafka"
     brokers: Annotated[tuple[Broker, ...], Field(min_length=1)]
     """Addresses of some of the brokers, e.g. ["127.0.0.1:9092"]: they name the others."""

@@ -28,6 +28,7 @@ class GoldConfig(Settings):
     """Share of gold in a labeler's first tasks, and in all their tasks while they are on
     probation."""
     first_tasks: CountOrZero = 40
+    """How many tasks of a labeler are the first."""
     share: Share = 0.05
     """Share of gold in a labeler's later tasks."""
     share_doubted: Share = 0.25
@@ -86,12 +87,18 @@ class QualityConfig(Settings):
     the share that somebody as sure of their own best would reach. At 0.5, which is chance, or below
     nobody is flagged."""
     self_min_repeats: Count = 20
+    """Repeats answered from which on `self_agreement_floor` flags."""
     position_z_limit: Annotated[float, Field(gt=0, le=1_000)] = 3.0
+    """Standard errors by which a labeler's share of choices of the response shown first may differ
+    from chance; beyond them they are flagged."""
     position_min_labels: Count = 200
+    """Labels from which on `position_z_limit` flags."""
     fast_tokens_per_s: Annotated[float, Field(gt=0, le=1e9)] = 20.0
     """Fastest reading speed, in tokens of displayed text a second: nobody reads faster."""
     fast_share_limit: Fraction = 0.25
+    """Share of labels given faster than that above which a labeler is flagged."""
     fast_min_labels: Count = 20
+    """Labels whose times are known from which on `fast_share_limit` flags."""
 
     weigh_reliability: bool = True
     """Whether each labeler's estimated reliability enters the likelihood of the fit; False: it is 1
@@ -108,6 +115,7 @@ class QualityConfig(Settings):
     """Largest share of a fit's weight for one labeler, once `cap_from_labelers` are active; 1.5
     over their number where that is more."""
     cap_from_labelers: Annotated[int, Field(ge=2, le=1_000_000)] = 5
+    """Active labelers from whom on the cap holds."""
     cap_min_labels: Count = 20
     """Labels in the fit from which on a labeler may count as active."""
 

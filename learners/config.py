@@ -128,6 +128,7 @@ class KLConfig(Settings):
     """The coefficient β of the KL penalty."""
 
     kind: Literal["adaptive", "fixed"] = "adaptive"
+    """"adaptive": each step's KL moves β towards what `target` needs; "fixed": β stays."""
     coefficient: float = Field(default=0.15, ge=0, le=1_000)
     """β, or where the adaptive β starts. [Z: 0.15 in the released style configs, remembered]"""
     target: float = Field(default=6.0, gt=0, le=1e6)

@@ -137,8 +137,11 @@ class BaseModelConfig(Settings):
     num_texts: Count = 20_000
     """Texts that the model is trained on."""
     width: int = Field(default=128, ge=8, le=65_536)
+    """Figures of a hidden state; a multiple of `heads`."""
     layers: int = Field(default=4, ge=1, le=1_000)
+    """Layers of the trunk."""
     heads: int = Field(default=4, ge=1, le=1_000)
+    """Heads of each layer's attention."""
     context_tokens: int = Field(default=64, ge=8, le=1_000_000)
     """Longest prompt and response together, in tokens."""
     seed: Seed = 1

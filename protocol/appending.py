@@ -36,11 +36,6 @@ class AppendedFile:
         with writing(path, mend):
             self._file = path.open("ab", buffering=0)
 
-    @property
-    def num_unwritten(self) -> int:
-        """Bytes that wait for room."""
-        return len(self._unwritten)
-
     def append(self, line: bytes) -> None:
         """Append a line, its end included.
 

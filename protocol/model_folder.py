@@ -107,7 +107,7 @@ def weight_files(path: Path) -> tuple[Path, ...]:
 
 def _inspect(path: Path) -> ModelFolder:
     if not path.exists():
-        raise MissingError(f"model folder {path} does not exist: check policy.path")
+        raise MissingError(f"model folder {path} does not exist: check its path")
     if not path.is_dir():
         raise InputError(f"{path} is a file, not a model folder: give the folder that holds it")
     if not any(path.iterdir()):

@@ -83,6 +83,7 @@ class PromptsConfig(Settings):
     shuffle: bool = True
     """Whether files are read in a fresh random order each epoch."""
     seed: Seed = 0
+    """Seed of generated prompts, and of the order of a file."""
 
     @property
     def shown_language(self) -> str:

@@ -95,7 +95,7 @@ def find_policy(given: str | None, config: RunConfig, run: Path | None, runs: Pa
         InputError: It holds no model.
     """
     if given is not None:
-        return policy_folder(given)
+        return policy_folder(given, what="--policy")
     folder = None if run is None else RunFolder(run)
     if folder is not None and folder.state.exists():
         noted = folder.read_state().get("policy_path")

@@ -12,17 +12,18 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from cluster.guards.confidence import wilson
+from cluster.guards.settings import GuardSettings
 from cluster.guards.verdict import NUM_SAMPLES, Sample, Verdict
-from protocol.settings import Count, Settings
+from label_queue.figures.agreement import wilson_bounds
+from label_queue.figures.known_order import KnownPair
+from protocol.settings import Count
 
 NAME = "anchor_accuracy"
 
 
-class AnchorAccuracyConfig(Settings):
+class AnchorAccuracyConfig(GuardSettings):
     """Which pairs, and when the reward is said not to know them."""
 
-    is_on: bool = True
     path: str = ""
     """JSONL of pairs, {"prompt": text or chat messages, "better": text, "worse": text} a line. ""
     takes what the run has: where simulated labelers alone judge our own reviews, pairs of the
@@ -48,19 +49,6 @@ class AnchorAccuracyConfig(Settings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnchorPair:
-    """Two responses to a prompt, of which one is known to be better."""
-
-    prompt: str
-    better: str
-    worse: str
-    better_tokens: tuple[int, ...]
-    """[T], prompt and response, as the reward model reads it."""
-    worse_tokens: tuple[int, ...]
-    """[T], likewise."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AnchorAccuracyState:
     """How the versions so far did."""
 
@@ -78,7 +66,7 @@ class AnchorScores:
 
     version: int
     labels_used: int
-    pairs: Sequence[AnchorPair]
+    pairs: Sequence[KnownPair]
     better: Sequence[float]
     """[N]."""
     worse: Sequence[float]
@@ -103,8 +91,8 @@ def judge(
     count = len(scores.pairs)
     if count < config.least_pairs or scores.labels_used < config.least_labels:
         return state, None
-    low, high = wilson(scores.num_right, count, config.standard_errors)
-    still_low, _ = wilson(scores.num_right, count, config.kept_standard_errors)
+    low, high = wilson_bounds(scores.num_right, count, config.standard_errors)
+    still_low, _ = wilson_bounds(scores.num_right, count, config.kept_standard_errors)
     state = AnchorAccuracyState(
         was_above=state.was_above or low > 0.5,
         num_below=state.num_below + 1 if high < 0.5 else 0,

@@ -1,23 +1,9 @@
-"""How sure a share, a correlation or a run of wins and losses is: small formulas, with sources."""
+"""How sure a correlation or a run of wins and losses is: small formulas, with sources."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
-
-def wilson(successes: float, trials: int, z: float) -> tuple[float, float]:
-    """Return both bounds of a share, `z` standard errors away (Wilson 1927); (0, 1) of no trials.
-
-    Ties count half, so `successes` need not be whole.
-    """
-    if trials == 0:
-        return 0.0, 1.0
-    share, z2 = successes / trials, z**2
-    middle = share + z2 / (2 * trials)
-    spread = z * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
-    scale = 1 + z2 / trials
-    return (middle - spread) / scale, (middle + spread) / scale
 
 
 def correlation_above(correlation: float, count: int, z: float) -> float:

@@ -30,7 +30,7 @@ from cluster.guards import (
     score_falls,
     winrate,
 )
-from cluster.guards.anchor_accuracy import AnchorPair, AnchorScores
+from cluster.guards.anchor_accuracy import AnchorScores
 from cluster.guards.config import GuardsConfig
 from cluster.guards.evidence import Evidence
 from cluster.guards.reward_turned import TwiceScored
@@ -78,7 +78,7 @@ class Guards:
         scorer: Scorer,
         evidence: Evidence,
         tell: Callable[[Mapping[str, float]], None],
-        anchors: Sequence[AnchorPair] = (),
+        anchors: Sequence[KnownPair] = (),
         compares_scores: bool = True,
         num_normalised: int = 256,
         state: GuardsState | None = None,
@@ -227,7 +227,7 @@ class Guards:
         config = self.config.anchor_accuracy
         pairs = self._anchors
         if len(pairs) < config.least_pairs:
-            pairs = await self._agreed_pairs()
+            pairs = await self._labels.known_pairs(config.num_pairs, config.least_votes)
         if len(pairs) < config.least_pairs:
             return
         tokens = [pair.better_tokens for pair in pairs] + [pair.worse_tokens for pair in pairs]
@@ -257,20 +257,6 @@ class Guards:
         self.state = replace(self.state, anchor_accuracy=state)
         if verdict is not None:
             await self._trip(verdict)
-
-    async def _agreed_pairs(self) -> tuple[AnchorPair, ...]:
-        config = self.config.anchor_accuracy
-        known = await self._labels.known_pairs(config.num_pairs, config.least_votes)
-        return tuple(
-            AnchorPair(
-                prompt=each.prompt,
-                better=each.better,
-                worse=each.worse,
-                better_tokens=each.better_tokens,
-                worse_tokens=each.worse_tokens,
-            )
-            for each in known
-        )
 
     # ── the cord ─────────────────────────────────────────────────────────────────────────────
 

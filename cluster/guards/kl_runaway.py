@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from cluster.guards.settings import GuardSettings
 from cluster.guards.verdict import Verdict
-from protocol.settings import Count, Settings
+from protocol.settings import Count
 
 NAME = "kl_runaway"
 
 
-class KLRunawayConfig(Settings):
+class KLRunawayConfig(GuardSettings):
     """From where on, and for how long."""
 
-    is_on: bool = True
     times_target: float = Field(default=3.0, gt=1, le=1e6)
     """Multiple of kl.target, where the coefficient is adaptive. Clean runs of the demo overshoot to
     4 times for a step or two, while the policy first follows a new reward. [own]"""

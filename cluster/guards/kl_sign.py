@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 
 from pydantic import Field
 
+from cluster.guards.settings import GuardSettings
 from cluster.guards.verdict import Verdict
-from protocol.settings import Count, Settings
+from protocol.settings import Count
 
 NAME = "kl_sign"
 
 
-class KLSignConfig(Settings):
+class KLSignConfig(GuardSettings):
     """When a negative mean is no accident."""
 
-    is_on: bool = True
     num_steps: Count = 8
     """Newest steps whose means are pooled. [own]"""
     least_steps: Count = 3

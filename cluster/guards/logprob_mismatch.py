@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
+from cluster.guards.settings import GuardSettings
 from cluster.guards.verdict import Verdict
-from protocol.settings import Count, Settings
+from protocol.settings import Count
 
 NAME = "logprob_mismatch"
 
 
-class LogprobMismatchConfig(Settings):
+class LogprobMismatchConfig(GuardSettings):
     """How far the two may differ, and for how long."""
 
-    is_on: bool = True
     most_nats: float = Field(default=0.1, gt=0, le=1e3)
     """Mean |log π_behaviour − log π_prox| of a batch's responses of lag 0. In float32 it is some
     1e-6; a policy one PPO step older differs by 0.1 to 0.3 (its `policy/approx_kl` is half the

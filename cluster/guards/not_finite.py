@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from cluster.guards.settings import GuardSettings
 from cluster.guards.verdict import NUM_SAMPLES, Sample, Verdict, shown
 from protocol.errors import NotFinite
 from protocol.messages import Rollout, ScoredRollout
-from protocol.settings import Settings
 
 NAME = "not_finite"
 
 
-class NotFiniteConfig(Settings):
+class NotFiniteConfig(GuardSettings):
     """Whether the cord is pulled. If not, NaN ends the run: it is never gone on with."""
-
-    is_on: bool = True
 
 
 def of_step(error: NotFinite, scored: Sequence[ScoredRollout], step: int) -> Verdict:

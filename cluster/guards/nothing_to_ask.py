@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cluster.guards.settings import GuardSettings
 from cluster.guards.verdict import Sample, Verdict
 from protocol.errors import NothingToAsk
-from protocol.settings import Settings
 
 NAME = "nothing_to_ask"
 
 
-class NothingToAskConfig(Settings):
+class NothingToAskConfig(GuardSettings):
     """Whether the cord is pulled. If not, the run ends with an error."""
-
-    is_on: bool = True
 
 
 def of_orders(

@@ -9,16 +9,16 @@ from statistics import StatisticsError, correlation
 from pydantic import Field
 
 from cluster.guards.confidence import correlation_above
+from cluster.guards.settings import GuardSettings
 from cluster.guards.verdict import NUM_SAMPLES, Sample, Verdict
-from protocol.settings import Count, Settings
+from protocol.settings import Count
 
 NAME = "reward_turned"
 
 
-class RewardTurnedConfig(Settings):
+class RewardTurnedConfig(GuardSettings):
     """When two versions disagree beyond doubt. Refits after an exclusion have a stricter bound."""
 
-    is_on: bool = True
     least_responses: Count = 64
     """Recent responses scored by both; fewer say nothing. [own]"""
     standard_errors: float = Field(default=4.0, ge=1, le=100)

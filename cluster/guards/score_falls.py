@@ -25,17 +25,16 @@ from statistics import fmean, pvariance
 
 from pydantic import Field
 
+from cluster.guards.settings import GuardSettings
 from cluster.guards.verdict import Verdict
 from protocol.messages import ScoredRollout
-from protocol.settings import Settings
 
 NAME = "score_falls"
 
 
-class ScoreFallsConfig(Settings):
+class ScoreFallsConfig(GuardSettings):
     """How low, how long, and what counts as rising."""
 
-    is_on: bool = True
     num_steps: int = Field(default=6, ge=2, le=1000)
     """Steps in a row that must be low. In two clean runs of the demo not one step was. [own]"""
     standard_errors: float = Field(default=3.0, ge=1, le=100)

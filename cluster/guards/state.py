@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
-
-from pydantic import TypeAdapter
+from dataclasses import dataclass, field, replace
 
 from cluster.guards.anchor_accuracy import AnchorAccuracyState
 from cluster.guards.kl_runaway import KLRunawayState
@@ -41,19 +38,3 @@ class GuardsState:
             score_falls=self.score_falls.without_steps(),
             logprob_mismatch=LogprobMismatchState(),
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        return asdict(self)
-
-    @classmethod
-    def of_json(cls, content: object) -> GuardsState:
-        """Return what `as_json` gave, also after a round through text.
-
-        Raises:
-            ValidationError: It is something else.
-        """
-        return _ADAPTER.validate_python(content)
-
-
-_ADAPTER = TypeAdapter(GuardsState)

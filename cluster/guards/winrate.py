@@ -14,19 +14,18 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from cluster.guards.confidence import longest_fall, wilson
+from cluster.guards.confidence import longest_fall
+from cluster.guards.settings import GuardSettings
 from cluster.guards.verdict import Verdict
+from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.validation import ValidationVote
-from protocol.settings import Settings
 
 NAME = "winrate"
-Z_95 = 1.96
 
 
-class WinrateConfig(Settings):
+class WinrateConfig(GuardSettings):
     """How low, and how rarely by accident."""
 
-    is_on: bool = True
     worst_rate: float = Field(default=0.3, gt=0, lt=0.5)
     """The win rate that the guard is quickest to find, by Wald's test. [own]"""
     votes_to_false_alarm: float = Field(default=10_000.0, ge=10, le=1e12)
@@ -55,7 +54,7 @@ def judge(
         return state, None
     lost = wins[begin:]
     rate = sum(lost) / len(lost)
-    _, high = wilson(sum(lost), len(lost), Z_95)
+    _, high = wilson_bounds(sum(lost), len(lost))
     verdict = Verdict(
         guard=NAME,
         reason="labelers prefer the base model: the policy won "

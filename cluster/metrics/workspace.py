@@ -7,7 +7,6 @@ with the words of the definitions. Runs of one config are one line, whatever the
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 
 import wandb
 import wandb_workspaces.reports.v2 as wr
@@ -109,12 +108,6 @@ def section_words(section: Section) -> str:
         if metric.is_written
     ]
     return "\n\n".join([*head, "\n".join(meanings)])
-
-
-def metrics_of(sections: Iterable[ws.Section]) -> set[str]:
-    """Return every metric that the plots of some sections name, axes included."""
-    plots = (p for section in sections for p in section.panels if isinstance(p, wr.LinePlot))
-    return {str(metric.name) for plot in plots for metric in (plot.x, *plot.y)}
 
 
 def save_workspace(project: str, entity: str | None = None, *, replaces: bool) -> str:

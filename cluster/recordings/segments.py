@@ -113,10 +113,6 @@ class SegmentWriter:
         self._live.rename(self._path)
         flush(self._path.parent)
 
-    def abandon(self) -> None:
-        """Let go of the file and leave it live. May be called twice, and after `seal`."""
-        self._file.close()
-
 
 def read_segment(path: Path) -> Iterator[StoredMessage]:
     """Give the messages of a segment, as they were written.

@@ -24,9 +24,9 @@ from statistics import fmean
 
 from scipy import stats
 
-from label_queue.figures.known_order import first_choice
 from label_queue.figures.online import shown_version
 from label_queue.figures.validation import as_vote
+from label_queue.quality.preference import best_id
 from protocol.labels import AnswerEvent, ComparisonQuery
 
 LEAST_ITEMS = 10
@@ -98,7 +98,7 @@ def judged_queries(
     """
     chosen: dict[str, Counter[str]] = {}
     for label in labels:
-        best = first_choice(label)
+        best = best_id(label)
         if best is not None and as_vote(queries[label.query_id], label) is not None:
             chosen.setdefault(label.query_id, Counter())[best] += 1
     found = []

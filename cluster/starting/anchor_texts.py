@@ -13,8 +13,8 @@ import random
 from pathlib import Path
 
 from actors.prompts.grammar import review
-from cluster.guards.anchor_accuracy import AnchorPair
 from cluster.starting.written_responses import ResponseReader, WrittenLine
+from label_queue.figures.known_order import KnownPair
 from label_queue.simulated.gold.port import Gold
 from protocol.chat import in_one_text
 from protocol.ending import EndRule
@@ -29,7 +29,7 @@ NUM_TRIES = 12
 """Reviews whose endings are tried for one pair."""
 
 
-def read_anchor_pairs(path: Path, reader: ResponseReader) -> tuple[AnchorPair, ...]:
+def read_anchor_pairs(path: Path, reader: ResponseReader) -> tuple[KnownPair, ...]:
     """Read a file of pairs.
 
     Raises:
@@ -42,13 +42,13 @@ def read_anchor_pairs(path: Path, reader: ResponseReader) -> tuple[AnchorPair, .
     return pairs
 
 
-def _pair(line: WrittenLine) -> AnchorPair:
+def _pair(line: WrittenLine) -> KnownPair:
     better, worse = line.sequences["better"], line.sequences["worse"]
     if better == worse:
         raise InputError(
             f'{line.where}: "better" and "worse" are the same, as far as they are kept'
         )
-    return AnchorPair(
+    return KnownPair(
         prompt=in_one_text(line.prompt.text, line.prompt.messages),
         better=line.texts["better"],
         worse=line.texts["worse"],
@@ -66,7 +66,7 @@ def review_anchors(
     max_tokens: int,
     count: int,
     seed: int,
-) -> tuple[AnchorPair, ...]:
+) -> tuple[KnownPair, ...]:
     """Return pairs on generated reviews: the endings of others, far apart in hidden score.
 
     A response of a few words cannot be far from another: then there are few pairs, or none.
@@ -95,7 +95,7 @@ def review_anchors(
         worst, best = min(scored), max(scored)
         if best[0] - worst[0] >= LEAST_GAP:
             pairs.append(
-                AnchorPair(
+                KnownPair(
                     prompt=prompt,
                     better=best[1],
                     worse=worst[1],

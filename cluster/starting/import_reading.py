@@ -36,7 +36,7 @@ def preference_reading(model: str | None, config_file: Path | None) -> Preferenc
         UserError: The config or the policy is missing or not what it should be.
     """
     config = None if config_file is None else load_config(config_file)
-    revision = None
+    revision, what = None, "--model"
     if model is None:
         if config is None:
             return None
@@ -45,8 +45,8 @@ def preference_reading(model: str | None, config_file: Path | None) -> Preferenc
                 f"{config_file} names no policy.path, so its policy is yet to be made: name its "
                 "folder with --model"
             )
-        model, revision = config.policy.path, config.policy.revision
-    policy = PolicyReading.of_folder(policy_folder(model, revision))
+        model, revision, what = config.policy.path, config.policy.revision, "policy.path"
+    policy = PolicyReading.of_folder(policy_folder(model, revision, what))
     if config is None:
         ends = WrittenEnds.unknown(policy.end_ids)
     else:

@@ -14,6 +14,7 @@ from protocol.errors import InputError, MissingError
 from protocol.files import is_file, is_there
 from protocol.model_folder import CONFIG_FILE, inspect_model
 
+KEY = "policy.path"
 MEND = "name a model's folder, or a hub id"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _NEEDED = ("*.json", "*.jinja", "*.safetensors", "*.txt", "*.model")
@@ -21,19 +22,22 @@ _LEFT_OUT = ("consolidated*.safetensors", "params.json")
 """A model once more, in its maker's own form, which engines would take before the rest."""
 
 
-def policy_folder(path: str, revision: str | None = None) -> Path:
+def policy_folder(path: str, revision: str | None = None, what: str = KEY) -> Path:
     """Return the model's folder, fetching a hub id into the Hugging Face cache first.
 
     Args:
         path: A folder, or a hub id.
         revision: A branch, tag or commit of the hub id; None: its main branch.
+        what: Names the path in errors: the key or option by which it was given.
 
     Raises:
         MissingError: No such folder, and no such hub id or revision, or no way to fetch it.
         InputError: The folder holds no model, its path is none, or a revision is asked of it.
         ResourceError: It may not be looked into.
     """
-    folder = _found(path, revision, _NEEDED, _LEFT_OUT)
+    folder = _found(path, revision, _NEEDED, _LEFT_OUT, what=what)
+    if not is_there(folder, what, MEND):
+        raise MissingError(f"{what} {folder} does not exist: {MEND}")
     inspect_model(folder)
     return folder.resolve()
 
@@ -70,18 +74,22 @@ def model_shape(run: RunConfig) -> Any:
         return language_model_config(len(SPECIAL_TOKENS) + len(words), run.base_model)
     assert run.policy is not None, "a run starts from one of the two"
     folder = _found(run.policy.path, run.policy.revision, (CONFIG_FILE,))
-    if not is_file(folder / CONFIG_FILE, "policy.path", MEND):
-        raise MissingError(f"policy.path {folder} holds no {CONFIG_FILE}: check the path")
+    if not is_file(folder / CONFIG_FILE, KEY, MEND):
+        raise MissingError(f"{KEY} {folder} holds no {CONFIG_FILE}: check the path")
     return read_config(folder)
 
 
 def _found(
-    path: str, revision: str | None, files: tuple[str, ...], left_out: tuple[str, ...] = ()
+    path: str,
+    revision: str | None,
+    files: tuple[str, ...],
+    left_out: tuple[str, ...] = (),
+    what: str = KEY,
 ) -> Path:
     """Return the folder that is meant; of a hub id the one in the cache, with these files in it."""
     folder = Path(path)
-    if not is_there(folder, "policy.path", MEND) and _HUB_ID.fullmatch(path):
-        return _fetch(path, revision, files, left_out)
+    if not is_there(folder, what, MEND) and _HUB_ID.fullmatch(path):
+        return _fetch(path, revision, files, left_out, what)
     if revision is not None:
         raise InputError(
             f"policy.revision {revision!r} is of a hub id, and policy.path {path} is a folder: "
@@ -91,7 +99,11 @@ def _found(
 
 
 def _fetch(
-    hub_id: str, revision: str | None, files: tuple[str, ...], left_out: tuple[str, ...]
+    hub_id: str,
+    revision: str | None,
+    files: tuple[str, ...],
+    left_out: tuple[str, ...],
+    what: str,
 ) -> Path:
     from huggingface_hub import snapshot_download
 
@@ -107,7 +119,7 @@ def _fetch(
     except Exception as error:  # of the hub, its client, the network and the cache's disk alike
         wanted = "" if revision is None else f" at revision {revision}"
         raise MissingError(
-            f"policy.path {hub_id}{wanted}: no such folder here, and the Hugging Face hub did not "
+            f"{what} {hub_id}{wanted}: no such folder here, and the Hugging Face hub did not "
             f"give it ({type(error).__name__}); check the name"
             f"{'' if revision is None else ', policy.revision'}, the network, or `hf auth login`"
         ) from error

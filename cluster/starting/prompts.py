@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from actors.prompts.source import build_prompt_source
 from cluster.config import RunConfig
-from cluster.guards.anchor_accuracy import AnchorPair
 from cluster.starting.anchor_texts import read_anchor_pairs, review_anchors
 from cluster.starting.normalisation_texts import read_normalisation_texts
 from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.pretraining_texts import read_pretraining
 from cluster.starting.written_responses import ResponseReader
+from label_queue.figures.known_order import KnownPair
 from label_queue.simulated.gold.registry import gold_of
 from protocol.errors import ConfigError
 from protocol.messages import Prompt
@@ -42,7 +42,7 @@ class RunTexts:
     """Prompts to ask people about."""
     normalisation: list[tuple[int, ...]] | None
     """[N][T_n] tokens that the reward shall score 0 on average; None: samples of ρ normalise."""
-    anchors: tuple[AnchorPair, ...] = ()
+    anchors: tuple[KnownPair, ...] = ()
     """Pairs of known order, for a guard; none: the ledger's."""
     pretraining: PretrainingBlocks | None = None
     """Text to train on beside PPO, and to measure on."""
@@ -142,7 +142,7 @@ def normalisation_sequences(
     return read_normalisation_texts(Path(path), _responses(config, reading))
 
 
-def anchor_pairs(config: RunConfig, policy: PolicyReading) -> tuple[AnchorPair, ...]:
+def anchor_pairs(config: RunConfig, policy: PolicyReading) -> tuple[KnownPair, ...]:
     """Return the pairs of the config's file, or those of the generator; none: the ledger's.
 
     Those of the generator are ordered by the score that simulated labelers label by: they are

@@ -28,5 +28,5 @@ class RestartsConfig(Settings):
     fit_timeout_s: Seconds = 14_400.0
     """After how long a reward trainer that does not end its fit is taken for dead."""
     silence_timeout_s: Seconds = 300.0
-    """After how long the label queue, the metrics hub or the reward announcer is taken for dead
-    that gives no sign of life."""
+    """After how long a part that Ray starts again is taken for dead that gives no sign of life:
+    label queue, intake, metrics hub, reward announcer, the reward's face, folder keeper."""

@@ -74,7 +74,10 @@ def import_file(
     if first is not None and is_header(first):
         written_by, records = read_records(path, lines, reader, model)
         if run_id not in (None, written_by):
-            raise InputError(f"{path}: run_id: the file is of run {written_by!r}, not {run_id!r}")
+            raise InputError(
+                f"{path}: run_id: the file is of run {written_by!r}, not {run_id!r}: a full record "
+                "goes on in a folder of its run's name"
+            )
         run_id, ends = written_by, None
     else:
         if reader is None:

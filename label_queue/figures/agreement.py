@@ -11,17 +11,17 @@ Z_95 = NormalDist().inv_cdf(0.975)
 """Two-sided 95 % quantile of the normal distribution."""
 
 
-def wilson_bounds(successes: float, trials: float) -> tuple[float, float]:
-    """Return the 95 % bounds of a proportion (Wilson 1927); (0, 1) of no trials.
+def wilson_bounds(successes: float, trials: float, z: float = Z_95) -> tuple[float, float]:
+    """Return both bounds of a proportion, by default those of 95 %; (0, 1) of no trials.
 
-    (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n). `scipy.stats.binomtest` has the same for
-    whole numbers alone; agreement with peers is a sum of shares, and no whole number.
+    (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n), Wilson 1927. `scipy.stats.binomtest` has the
+    same for whole numbers alone; agreement with peers is a sum of shares, and ties may count half.
     """
     if trials == 0:
         return 0.0, 1.0
-    share, z2 = successes / trials, Z_95**2
+    share, z2 = successes / trials, z**2
     middle = share + z2 / (2 * trials)
-    spread = Z_95 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    spread = z * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
     scale = 1 + z2 / trials
     return (middle - spread) / scale, (middle + spread) / scale
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from label_queue.quality.gold_tasks import is_template
+from label_queue.quality.preference import best_id
 from label_queue.shelf import each_of
 from protocol.chat import in_one_text
 from protocol.labels import AnswerEvent, Candidate, ComparisonQuery
@@ -17,15 +18,14 @@ AGREEING = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownPair:
-    """Two responses to one prompt, of which people hold one to be better."""
+    """Two responses to one prompt, of which one is known, or held by people, to be better."""
 
-    query_id: str
     prompt: str
     """In one text; of a chat, its turns with their roles."""
     better: str
     worse: str
     better_tokens: tuple[int, ...]
-    """[T], prompt and response."""
+    """[T], prompt and response, as the reward model reads it."""
     worse_tokens: tuple[int, ...]
     """[T], likewise."""
 
@@ -49,7 +49,7 @@ def known_pairs(
     """
     votes: dict[str, dict[str, str]] = defaultdict(dict)
     for label in labels:
-        best = first_choice(label)
+        best = best_id(label)
         if best is not None:
             votes[label.query_id][label.labeler_id] = best
     templates = (each for each in each_of(queries) if is_template(each))
@@ -87,7 +87,7 @@ def lost_votes(
     for label in reversed(labels):
         if len(lost) == most:
             break
-        query, best = queries[label.query_id], first_choice(label)
+        query, best = queries[label.query_id], best_id(label)
         if query.purpose != "validation" or best is None:
             continue
         by_id = {each.candidate_id: each for each in query.candidates}
@@ -96,11 +96,6 @@ def lost_votes(
         if by_id[best].policy_version == 0 and others and not is_left:
             lost.append(_made(query, by_id[best], others[0]))
     return lost[::-1]
-
-
-def first_choice(label: AnswerEvent) -> str | None:
-    """Return the candidate that a label puts first; None where it puts none."""
-    return label.ranking[0] if label.ranking else label.choice
 
 
 def _agreed(votes: Mapping[str, str], least_votes: int) -> str | None:
@@ -123,7 +118,6 @@ def _pair(query: ComparisonQuery, best: str, votes: Mapping[str, str]) -> KnownP
 
 def _made(query: ComparisonQuery, better: Candidate, worse: Candidate) -> KnownPair:
     return KnownPair(
-        query_id=query.query_id,
         prompt=in_one_text(query.prompt_text, query.prompt_messages),
         better=better.text,
         worse=worse.text,

@@ -8,8 +8,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from label_queue.figures.agreement import wilson_bounds
-from label_queue.figures.known_order import first_choice
 from label_queue.kept import kept
+from label_queue.quality.preference import best_id
 from protocol.labels import AnswerEvent, ComparisonQuery
 
 WINDOW = 100
@@ -52,7 +52,7 @@ def as_vote(query: ComparisonQuery, label: AnswerEvent) -> ValidationVote | None
     if query.purpose != "validation":
         return None
     versions = {c.candidate_id: c.policy_version for c in query.candidates}
-    best = first_choice(label)
+    best = best_id(label)
     if 2 * list(versions.values()).count(0) != len(versions) or best is None:
         return None
     return ValidationVote(

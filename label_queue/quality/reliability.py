@@ -27,7 +27,7 @@ from typing import Self
 import numpy as np
 
 from label_queue.quality.doubt import Evidence, newest, of_answers, on_newest_queries
-from label_queue.quality.given import Bools, GivenLabels, LabelT, label_digest
+from label_queue.quality.given import Bools, GivenLabels, label_digest
 from label_queue.quality.small_reward import (
     NUM_BUCKETS,
     Choices,
@@ -126,11 +126,6 @@ def rests_on(labels: GivenLabels) -> Bools:
         labels: In the order in which they came.
     """
     return judges(labels) | on_newest_queries(labels)
-
-
-def judged_by(labels: Sequence[LabelT]) -> list[LabelT]:
-    """Return the labels that say how reliable their labelers are, in their order; see `judges`."""
-    return list(compress(labels, judges(GivenLabels.of(labels))))
 
 
 def judges(labels: GivenLabels) -> Bools:

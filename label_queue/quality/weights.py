@@ -8,8 +8,7 @@ digest: the same ones at every fit, on every machine, and more of them as the ca
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from statistics import median
 
@@ -17,22 +16,9 @@ import numpy as np
 
 from label_queue.quality.given import Bools, GivenLabels, LabelT
 from label_queue.quality_config import QualityConfig
-from protocol.fits import Comparison
 
 EQUAL_PARTS = 1.5
 """Equal parts of the weight that one labeler may have, of as many parts as labelers are active."""
-
-
-def weight_shares(
-    comparisons: Iterable[Comparison], reliability: Mapping[str, float]
-) -> dict[str, float]:
-    """Return each labeler's share of a fit's weight, n·a/Σ n·a, sorted by name.
-
-    Args:
-        comparisons: Those of the fit, capped.
-        reliability: a_ℓ by labeler; 1 where one is missing.
-    """
-    return _shares(Counter(comparison.labeler_id for comparison in comparisons), reliability)
 
 
 def capped(
@@ -70,20 +56,19 @@ def kept_by_cap(
 def shares_of_counts(
     counts: Mapping[str, int], reliability: Mapping[str, float], config: QualityConfig
 ) -> dict[str, float]:
-    """Return each labeler's share of a capped fit's weight from how many labels each gave.
+    """Return each labeler's share of a capped fit's weight, n·a/Σ n·a, sorted by name.
 
-    As `weight_shares(capped(…))`, where nobody answered a query twice.
+    Args:
+        counts: Labels of the training set by labeler; nobody answered a query twice.
+        reliability: a_ℓ by labeler; 1 where one is missing.
+        config: Of the cap.
     """
     counts = {name: count for name, count in sorted(counts.items()) if count}
     active = _num_active(counts, reliability, config)
     if active >= config.cap_from_labelers:
         kept = _kept_at_most(counts, reliability, _share(active, config))
         counts = {name: min(count, kept[name]) for name, count in counts.items()}
-    return _shares(counts, reliability)
-
-
-def _shares(counts: Mapping[str, int], reliability: Mapping[str, float]) -> dict[str, float]:
-    weights = {name: n * reliability.get(name, 1.0) for name, n in sorted(counts.items()) if n}
+    weights = {name: n * reliability.get(name, 1.0) for name, n in counts.items() if n}
     total = sum(weights.values())
     return {name: weight / total for name, weight in weights.items()}
 

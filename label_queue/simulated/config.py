@@ -57,6 +57,7 @@ class LabelerProfile(Settings):
     seconds_per_label: float = Field(default=1.0, ge=0, le=1e6)
     """Mean time spent on a task; single times lie within half of it on both sides."""
     seed: Seed = 0
+    """Seed of their choices, slips and times."""
 
     def has_turned(self, num_given: int) -> bool:
         """Say whether the worst is preferred to the best, after so many labels."""

@@ -20,11 +20,11 @@ from torch import Tensor
 from actors.config import ResponseConfig, RolloutConfig
 from actors.weights import Weights
 from actors.worker import RolloutWorker
-from cluster.guards.anchor_accuracy import AnchorPair
 from cluster.guards.config import GuardsConfig
 from cluster.guards.evidence import Evidence
 from cluster.guards.guards import Guards
 from cluster.run_folder import RunFolder
+from label_queue.figures.known_order import KnownPair
 from learners.advantages import penalised_rewards
 from learners.config import LearnerConfig, PolicyConfig, PPOConfig, RewardFitConfig
 from learners.fit_steps import FitSteps
@@ -282,11 +282,11 @@ class RewardSide:
     def response(self) -> tuple[int, ...]:
         return tuple(self.rng.randrange(3, 53) for _ in range(8))
 
-    def anchor(self) -> AnchorPair:
+    def anchor(self) -> KnownPair:
         while True:
             worse, better = sorted((self.response(), self.response()), key=gold)
             if gold(better) - gold(worse) >= 3:
-                return AnchorPair(
+                return KnownPair(
                     prompt="",
                     better="",
                     worse="",

@@ -103,7 +103,7 @@ def test_a_wrong_key_or_value(inputs: Path, folder: Path, setting: str, message:
 def test_a_policy_that_is_not_there(inputs: Path, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "none"
     assert refused(inputs, folder, f"policy.path={path}") == (
-        f"model folder {path} does not exist: check policy.path"
+        f"policy.path {path} does not exist: name a model's folder, or a hub id"
     )
 
 

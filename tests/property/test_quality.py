@@ -22,7 +22,7 @@ from label_queue.quality.reliability import reliabilities
 from label_queue.quality.self_agreement import consistency
 from label_queue.quality.standings import standings
 from label_queue.quality.tally import Tally
-from label_queue.quality.weights import capped, shares_of_counts, weight_shares
+from label_queue.quality.weights import capped, shares_of_counts
 from label_queue.quality_config import DEFAULT_QUALITY, QualityConfig
 from protocol.fits import Comparison, DatasetRules
 from protocol.labels import (
@@ -40,7 +40,7 @@ from protocol.labels import (
 )
 from tests.support.assessed import assess
 from tests.support.canonical_json import dataset_bytes
-from tests.support.estimators import position_bias, self_agreement, speed
+from tests.support.estimators import position_bias, self_agreement, speed, weight_shares
 from tests.support.label_strategies import owner_events
 from tests.support.labels import (
     make_assignment,

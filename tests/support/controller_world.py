@@ -10,7 +10,6 @@ from typing import Any
 from cluster.config import RunConfig
 from cluster.config_file import parse_config
 from cluster.controller import Controller
-from cluster.guards.anchor_accuracy import AnchorPair
 from cluster.guards.evidence import Evidence
 from cluster.guards.guards import Guards
 from cluster.loops.checkpoints import RunCheckpoint, RunCheckpoints
@@ -22,6 +21,7 @@ from cluster.loops.turns import LearnerInTurns, Turns
 from cluster.recordings.recorder import Recorder
 from cluster.recordings.streams import Recordings
 from cluster.run_folder import RunFolder
+from label_queue.figures.known_order import KnownPair
 from protocol.ports import PromptSource
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.memory_sink import MemorySink
@@ -88,7 +88,7 @@ class World:
         self.sink = MemorySink()
         self._recorder = recorder
         self.folder = RunFolder(folder)
-        self.anchors: tuple[AnchorPair, ...] = ()
+        self.anchors: tuple[KnownPair, ...] = ()
         self.checkpoints = RunCheckpoints(folder / "checkpoints", folder / "policy", every_steps=2)
         self.policy = make_policy()
         self.new_prompts: Callable[[], PromptSource] = FakePrompts

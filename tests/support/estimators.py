@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress
 
+from label_queue.quality.given import GivenLabels, LabelT
 from label_queue.quality.position import FirstPlaces, PositionBias
+from label_queue.quality.reliability import judges
 from label_queue.quality.self_agreement import RepeatCounts, SelfAgreement, is_alike
 from label_queue.quality.speed import Speed, is_fast
+from protocol.fits import Comparison
 from protocol.labels import AnswerEvent, Assignment, ComparisonQuery
 
 
@@ -21,6 +26,20 @@ def self_agreement(
         if repeat.purpose == "repeat" and first is not None:
             counts.take(is_alike(repeat, again, queries[first.query_id], first), repeat, 1)
     return counts.agreement()
+
+
+def judged_by(labels: Sequence[LabelT]) -> list[LabelT]:
+    """Return the labels that say how reliable their labelers are, in their order."""
+    return list(compress(labels, judges(GivenLabels.of(labels))))
+
+
+def weight_shares(
+    comparisons: Iterable[Comparison], reliability: Mapping[str, float]
+) -> dict[str, float]:
+    """Return each labeler's share of the weight of these comparisons, n·a/Σ n·a."""
+    counts = Counter(each.labeler_id for each in comparisons)
+    weights = {name: n * reliability.get(name, 1.0) for name, n in sorted(counts.items())}
+    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
 
 def position_bias(

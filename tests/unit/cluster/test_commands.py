@@ -374,7 +374,10 @@ def test_labels_leave_and_come_back(ended_run: RunFolder) -> None:
     shutil.rmtree(ended_run.path)
     # The queries name the run that asked them, and no other folder can go on with them.
     said = refused(andon("import", "labels.jsonl", "runs/demo-2"))
-    assert said == "labels.jsonl: run_id: the file is of run 'run-1', not 'demo-2'"
+    assert said == (
+        "labels.jsonl: run_id: the file is of run 'run-1', not 'demo-2': a full record goes on in "
+        "a folder of its run's name"
+    )
     back = andon("import", "labels.jsonl", "runs/run-1")
     assert back.output == "runs/run-1/ledger.sqlite: 11 labels on 11 queries\n"
     ledger = SqlLedger.open_to_read(Path("runs/run-1/ledger.sqlite"))

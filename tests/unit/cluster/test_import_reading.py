@@ -9,7 +9,7 @@ import pytest
 
 from cluster.starting.import_reading import preference_reading
 from protocol.ending import EndRule
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, MissingError
 from protocol.model_folder import ModelFolder
 from tests.support import tokenizers_of_all_kinds as kinds
 
@@ -43,7 +43,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ids_beyond={},
     )
     monkeypatch.setattr(
-        "cluster.starting.import_reading.policy_folder", lambda name, revision: Path(name)
+        "cluster.starting.import_reading.policy_folder", lambda name, *_: Path(name)
     )
     monkeypatch.setattr("cluster.starting.policy_reading.inspect_model", lambda path: found)
     return folder
@@ -85,3 +85,13 @@ def test_a_policy_that_is_yet_to_be_made_is_asked_for(tmp_path: Path) -> None:
     config.write_text(f"{CONFIG}[base_model]\n")
     with pytest.raises(ConfigError, match=r"run\.toml names no policy\.path.*--model"):
         preference_reading(None, config)
+
+
+def test_a_policy_that_is_not_there_is_told_by_how_it_was_named(tmp_path: Path) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text(f'{CONFIG}[policy]\npath = "{tmp_path}/none"\n')
+    with pytest.raises(MissingError, match=r"^policy\.path .*/none does not exist: name a model"):
+        preference_reading(None, config)
+    for given in (None, config):
+        with pytest.raises(MissingError, match=r"^--model .*/gone does not exist: name a model"):
+            preference_reading(f"{tmp_path}/gone", given)

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from actors.prompts.corpora import CorpusName, corpus
+from cluster.alone.sources import find_policy
 from cluster.config_file import parse_config
 from cluster.starting.policy_source import model_shape, policy_folder
 from cluster.starting.revisions import at_commits
@@ -34,6 +35,14 @@ def test_what_the_hub_raises_is_told(monkeypatch: pytest.MonkeyPatch, error: Exc
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
     with pytest.raises(MissingError, match=rf"policy\.path some/model: .*{type(error).__name__}"):
         policy_folder("some/model")
+
+
+def test_what_is_not_there_is_named_as_it_was_given(tmp_path: Path) -> None:
+    path = str(tmp_path / "none")
+    with pytest.raises(MissingError, match=r"^policy\.path .*/none does not exist: name a model"):
+        find_policy(None, config_at(path), None, tmp_path)
+    with pytest.raises(MissingError, match=r"^--policy .*/none does not exist: name a model"):
+        find_policy(path, config_at("some/model"), None, tmp_path)
 
 
 def config_at(path: str, **policy: Any) -> Any:

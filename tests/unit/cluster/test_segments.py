@@ -16,16 +16,19 @@ CONTENTS = [b'{"step":0}', b'{"step":1,"text":"' + b"lovely " * 30 + b'"}', b'{"
 
 
 def write(path: Path, contents: list[bytes], *, is_sealed: bool) -> Path:
-    """Write a segment; return where it lies."""
+    """Write a segment; return where it lies, as one that nobody sealed if that is wanted."""
     writer = SegmentWriter(path)
     for number, content in enumerate(contents):
         topic = f"learner.step.{'asked' if number % 2 == 0 else 'answered'}"
         writer.add(topic, 1, b"{}", sequence=number, at=100.5 + number, content=content)
+    live = path.with_name(path.name + LIVE)
+    written = live.read_bytes()
+    writer.seal()
     if is_sealed:
-        writer.seal()
         return path
-    writer.abandon()
-    return path.with_name(path.name + LIVE)
+    path.unlink()
+    live.write_bytes(written)
+    return live
 
 
 def contents(path: Path) -> list[bytes]:

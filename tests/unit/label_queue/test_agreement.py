@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import pytest
 from scipy.stats import binomtest
@@ -16,9 +17,12 @@ def test_wilson_bounds_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 3), (7, 10), (250, 1000), (9, 9)])
-def test_wilson_bounds_of_whole_numbers_are_scipys(successes: int, trials: int) -> None:
-    interval = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
-    bounds = wilson_bounds(successes, trials)
+@pytest.mark.parametrize("confidence", [0.95, 0.9973])
+def test_wilson_bounds_of_whole_numbers_are_scipys(
+    successes: int, trials: int, confidence: float
+) -> None:
+    interval = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    bounds = wilson_bounds(successes, trials, NormalDist().inv_cdf((1 + confidence) / 2))
     assert bounds == pytest.approx((interval.low, interval.high), abs=1e-12)
 
 

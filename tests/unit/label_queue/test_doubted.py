@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from label_queue.quality import doubt, reliability
-from label_queue.quality.reliability import judged_by
 from protocol.fits import RewardVersion
+from tests.support.estimators import judged_by
 from tests.support.labels import (
     make_assignment,
     make_config,

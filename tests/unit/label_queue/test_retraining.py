@@ -10,12 +10,12 @@ import torch
 from label_queue.config import WarmConfig
 from label_queue.fitting.retraining import RetrainingPlan, make_request
 from label_queue.folds.dataset import as_comparison
-from label_queue.quality.weights import weight_shares
 from label_queue.quality_config import DEFAULT_QUALITY, QualityConfig
 from label_queue.schedule import LabelSchedule
 from label_queue.simulated.config import LabelerProfile
 from learners.comparisons import bootstrap_counts
 from protocol.fits import Comparison, FitKind, FitRequest
+from tests.support.estimators import weight_shares
 from tests.support.labels import make_event, make_query
 from tests.support.simulated_labels import ADVERSARIAL, CAREFUL, RANDOM, simulate_comparisons
 

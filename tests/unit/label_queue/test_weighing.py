@@ -18,8 +18,9 @@ from label_queue.folds.view import LedgerView
 from label_queue.ledger.records import Ledger, Record
 from label_queue.ledger.sql import SqlLedger
 from label_queue.quality import reliability
-from label_queue.quality.reliability import Judgement, judged_by, reliabilities
+from label_queue.quality.reliability import Judgement, reliabilities
 from protocol.errors import QueueClosed
+from tests.support.estimators import judged_by
 from tests.support.labels import make_event, make_query
 from tests.support.memory_ledger import MemoryLedger
 

@@ -11,10 +11,10 @@ from cluster.guards import anchor_accuracy
 from cluster.guards.anchor_accuracy import (
     AnchorAccuracyConfig,
     AnchorAccuracyState,
-    AnchorPair,
     AnchorScores,
 )
 from cluster.guards.verdict import Verdict
+from label_queue.figures.known_order import KnownPair
 
 CLEAN = (
     *(0.678, 0.675, 0.682, 0.698, 0.698, 0.737, 0.769, 0.780),
@@ -23,9 +23,9 @@ CLEAN = (
 """Of the reward versions of a demo run, of 256 to 770 labels, on the generator's own 256 pairs."""
 
 
-def pairs(count: int) -> list[AnchorPair]:
+def pairs(count: int) -> list[KnownPair]:
     return [
-        AnchorPair(
+        KnownPair(
             prompt=f"p{n}", better="good", worse="bad", better_tokens=(n, 1), worse_tokens=(n, 2)
         )
         for n in range(count)

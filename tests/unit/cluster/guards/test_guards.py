@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
-from cluster.guards.anchor_accuracy import AnchorAccuracyState, AnchorPair
+from cluster.guards.anchor_accuracy import AnchorAccuracyState
 from cluster.guards.config import GuardsConfig
 from cluster.guards.evidence import Evidence
 from cluster.guards.guards import Guards
@@ -21,6 +22,7 @@ from cluster.guards.score_falls import LowStep, ScoreFallsState
 from cluster.guards.state import GuardsState
 from cluster.guards.winrate import WinrateState
 from cluster.run_folder import RunFolder
+from label_queue.figures.known_order import KnownPair
 from learners.config import KLConfig
 from protocol.errors import NotFinite, ResourceError
 from protocol.fits import RewardVersion
@@ -57,7 +59,7 @@ class Desk:
             evidence=Evidence(self.run),
             tell=self.sink.write,
             anchors=[
-                AnchorPair(
+                KnownPair(
                     prompt="the soup was",
                     better=f"good {n}",
                     worse=f"bad {n}",
@@ -208,11 +210,12 @@ async def test_what_is_known_of_the_base_model_and_of_rewards_outlasts_a_rollbac
 
 async def test_what_it_remembers_goes_through_json(desk: Desk) -> None:
     await desk.steps(2, NEGATIVE)
-    text = json.dumps(desk.guards.state.as_json())
-    desk.guards = desk.make(state=GuardsState.of_json(json.loads(text)))
+    as_kept = TypeAdapter(GuardsState)
+    text = as_kept.dump_json(desk.guards.state)
+    desk.guards = desk.make(state=as_kept.validate_json(text))
     await desk.steps(1, NEGATIVE, first=2)
     assert await desk.open_reasons() == ["kl_sign"]
-    assert GuardsState.of_json(json.loads(json.dumps(GuardsState().as_json()))) == GuardsState()
+    assert as_kept.validate_json(as_kept.dump_json(GuardsState())) == GuardsState()
 
 
 @proves("reward_model/anchor_accuracy", "reward_model/anchor_pairs")

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean, pvariance
 
 import pytest
+from pydantic import TypeAdapter
 
 from cluster.config_file import load_config
 from cluster.guards.score_falls import ScoreFallsConfig, ScoreFallsState, judge
@@ -197,8 +198,9 @@ def test_it_says_so_once_and_again_only_after_a_step_that_was_not_low() -> None:
 def test_its_memory_comes_back_from_a_checkpoint() -> None:
     _, state = judged([-0.8] * 4)
     assert len(state.low) == 4
-    content = json.loads(json.dumps(GuardsState(score_falls=state).as_json()))
-    assert GuardsState.of_json(content).score_falls == state
+    as_kept = TypeAdapter(GuardsState)
+    text = as_kept.dump_json(GuardsState(score_falls=state))
+    assert as_kept.validate_json(text).score_falls == state
 
 
 @pytest.mark.parametrize(

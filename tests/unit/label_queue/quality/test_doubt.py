@@ -18,10 +18,11 @@ from label_queue.quality.doubt import (
     on_newest_queries,
 )
 from label_queue.quality.given import GivenLabels
-from label_queue.quality.reliability import judged_by, judgement
+from label_queue.quality.reliability import judgement
 from label_queue.quality_config import DEFAULT_QUALITY
 from label_queue.simulated.config import LabelerProfile
 from protocol.fits import Comparison
+from tests.support.estimators import judged_by
 from tests.support.simulated_labels import CAREFUL, RANDOM, simulate_comparisons
 
 TURNS_AFTER = 60

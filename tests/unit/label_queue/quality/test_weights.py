@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 
 from label_queue.folds.dataset import as_comparison
-from label_queue.quality.weights import capped, weight_shares
+from label_queue.quality.weights import capped
 from label_queue.quality_config import DEFAULT_QUALITY
 from protocol.fits import Comparison
+from tests.support.estimators import weight_shares
 from tests.support.labels import make_event, make_query
 
 
