@@ -53,6 +53,10 @@ ARCHITECTURES: dict[str, tuple[str, Callable[[], Any]]] = {
         _config("MistralConfig", sliding_window=4, head_dim=8, **_GROUPED),
     ),
     "gpt-neox": ("GPTNeoXForCausalLM", _config("GPTNeoXConfig", tie_word_embeddings=False)),
+    "gpt-neo, kinds of layers": (
+        "GPTNeoForCausalLM",
+        _config("GPTNeoConfig", attention_types=[[["global", "local"], 1]], window_size=8),
+    ),
     "opt, offset positions": (
         "OPTForCausalLM",
         _config("OPTConfig", ffn_dim=64, word_embed_proj_dim=32, init_std=0.3),
