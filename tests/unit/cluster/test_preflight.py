@@ -215,6 +215,9 @@ def test_a_critic_starts_from_a_reward_of_the_policy_s_tokens(tmp_path: Path) ->
         manifest.write_text(re.sub(f'("{key}": ?){stands}', rf"\1{other}", said))
         with pytest.raises(InputError, match=f"{told}.*, which no value of one token can start"):
             check_critic(bundle, None)
+    manifest.write_text(said.replace('"num_heads"', '"layers": 1, "num_heads"'))
+    with pytest.raises(InputError, match="layers = 1, which no value of one token can start"):
+        check_critic(bundle, None)
     manifest.write_text(said)
     config = json.loads((bundle / "config.json").read_text())
     (bundle / "config.json").write_text(json.dumps({**config, "vocab_size": 7}))
