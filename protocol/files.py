@@ -52,9 +52,12 @@ def reading(path: Path, what: str, mend: str) -> Iterator[None]:
 
 
 def read_text(path: Path, what: str, mend: str) -> str:
-    """Return the text of a file, UTF-8; arguments and errors as for `reading`."""
+    """Return the text of a file, UTF-8; a byte order mark before it is none of it.
+
+    Arguments and errors as for `reading`.
+    """
     with reading(path, what, mend):
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
 
 
 def is_file(path: Path, what: str, mend: str) -> bool:

@@ -58,15 +58,18 @@ def add_adapters(model: PreTrainedModel, config: LoRAConfig, seed: int, section:
 
     Raises:
         ConfigError: A name of `target_modules` is of no linear layer, or of the output head; or
-            peft refuses the architecture.
+            peft refuses the architecture, or adapts what cannot be merged.
     """
     import peft
 
-    _check_targets(model, config, section)
+    linear = _linear(model)
+    _check_targets(model, config, section, linear)
+    is_all = config.target_modules == (ALL_LINEAR,)
     wanted = peft.LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,
-        target_modules=_wanted(config),
+        # Left to itself, peft takes tensors of experts for linear layers too, which are none.
+        target_modules=linear if is_all else list(config.target_modules),
         lora_dropout=0.0,
         bias="none",
         fan_in_fan_out=any(isinstance(each, Conv1D) for each in model.modules()),
@@ -74,6 +77,8 @@ def add_adapters(model: PreTrainedModel, config: LoRAConfig, seed: int, section:
     with torch.random.fork_rng(devices=()), warnings.catch_warnings():
         # Told that a model mixes both kinds of linear layer, peft looks at each and says so.
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set")
+        # Of experts that it adapts, which are refused below.
+        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys")
         torch.manual_seed(seed)
         try:
             peft.inject_adapter_in_model(wanted, model, _NAME)
@@ -82,6 +87,7 @@ def add_adapters(model: PreTrainedModel, config: LoRAConfig, seed: int, section:
                 f"{section}: {type(model).__name__} cannot be adapted: {error}; name other "
                 "target_modules, or train all weights"
             ) from error
+    _refuse_others(model, section)
 
 
 def is_adapted(module: nn.Module) -> bool:
@@ -197,26 +203,47 @@ def _layers(module: nn.Module) -> Iterator[tuple[str, Any]]:
             yield name, layer
 
 
-def _wanted(config: LoRAConfig) -> str | list[str]:
-    is_all = config.target_modules == (ALL_LINEAR,)
-    return ALL_LINEAR if is_all else list(config.target_modules)
+def _linear(model: PreTrainedModel) -> list[str]:
+    """Return the names of all layers that can be adapted."""
+    head = model.get_output_embeddings()
+    return [
+        name for name, each in model.named_modules() if isinstance(each, _ADAPTED) and each != head
+    ]
 
 
-def _check_targets(model: PreTrainedModel, config: LoRAConfig, section: str) -> None:
+def _check_targets(
+    model: PreTrainedModel, config: LoRAConfig, section: str, linear: Sequence[str]
+) -> None:
     """Refuse a name that would be passed over, or of what cannot be merged.
 
     Raises ConfigError.
     """
     if config.target_modules == (ALL_LINEAR,):
         return
-    head = model.get_output_embeddings()
-    linear = {
-        name for name, each in model.named_modules() if isinstance(each, _ADAPTED) and each != head
-    }
     for wanted in config.target_modules:
         if not any(name == wanted or name.endswith(f".{wanted}") for name in linear):
-            known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
             raise ConfigError(
                 f"{section}.target_modules: {type(model).__name__} has no linear layer {wanted!r} "
-                f"that can be adapted: it has {known}"
+                f"that can be adapted: it has {_told(linear)}"
             )
+
+
+def _refuse_others(model: PreTrainedModel, section: str) -> None:
+    """Refuse adapters of anything but linear layers: nobody could merge them.
+
+    In models with experts, peft takes a linear layer's name for the experts' tensors where both
+    have had it.
+
+    Raises ConfigError.
+    """
+    for name, layer in _layers(model):
+        if not isinstance(layer.get_base_layer(), _ADAPTED):
+            raise ConfigError(
+                f"{section}.target_modules: in {type(model).__name__} peft would adapt {name}, "
+                "which is no linear layer, by the name of one: name others, e.g. those of "
+                "attention, or train all weights"
+            )
+
+
+def _told(names: Iterable[str]) -> str:
+    return ", ".join(sorted({name.rpartition(".")[2] for name in names}))

@@ -21,12 +21,15 @@ from protocol.errors import ConfigError, InputError
 from protocol.logs import logger_of
 from protocol.model_errors import as_model_error
 from protocol.model_folder import inspect_model
+from protocol.said import said_by
 from protocol.tokenizer_files import loaded_tokenizer
 from reward_service.forward import refuse_caps
 from reward_service.fused import with_fused_activations
 
 _NO_CODE: dict[str, Any] = {"trust_remote_code": False}
 """Refuses to run a folder's own code, outright: else the library asks at the terminal."""
+_KINDS_OF_LAYERS = ("layer_types", "mlp_layer_types")
+"""Keys of a config that say of each layer which kind it is."""
 _log = logger_of("pretrained")
 
 
@@ -88,7 +91,7 @@ def _is_norm(module: nn.Module, width: tuple[int, ...]) -> bool:
 def first_layers(config: Any, layers: int | None) -> Any:
     """Return the config of a model's first layers; of all where `layers` is None.
 
-    Raises ConfigError where it has fewer.
+    Raises ConfigError where it has fewer, or its architecture does not say what those are.
     """
     if layers is None:
         return config
@@ -99,8 +102,20 @@ def first_layers(config: Any, layers: int | None) -> Any:
         )
     config = copy.deepcopy(config)
     config.num_hidden_layers = layers
-    if kinds := config.to_dict().get("layer_types"):
-        config.layer_types = kinds[:layers]
+    content = config.to_dict()
+    for key in _KINDS_OF_LAYERS:
+        if kinds := content.get(key):
+            setattr(config, key, kinds[:layers])
+    if kinds := content.get("attention_layers"):  # GPT-Neo's, which it makes of the other key
+        config.attention_layers = kinds[:layers]
+        config.attention_types = [[kinds[:layers], 1]]
+    try:
+        type(config).from_dict(config.to_dict())  # as a version is read, once people have labelled
+    except Exception as error:  # of each architecture's own checks another
+        raise ConfigError(
+            f"reward_model.layers: of {config.model_type} no config of its first layers alone can "
+            f"be made ({said_by(error)}): leave the key out"
+        ) from error
     return config
 
 

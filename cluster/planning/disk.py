@@ -52,13 +52,14 @@ def on_disk(run: RunConfig, models: MetaModels) -> tuple[OnDisk, ...]:
 def _reward_versions(run: RunConfig) -> int:
     """Return how many bundles lie there at most: all, or as many as are kept and a new one.
 
-    A refit counts twice, for it may be caught up with before it is served.
+    A refit counts twice, for it may be caught up with before it is served. An update comes every
+    `warm.every_labels` at the fastest; where labels come one by one, `warm.every_s` apart, each of
+    those after the first N₀ makes one.
     """
     if run.run.reward is not None:
         return 1
     refits = 2 * run.labels.refits + 1
-    every = run.labels.warm.every_labels
-    updates = run.labels.total // every if every else 0
+    updates = run.labels.total - run.labels.initial if run.labels.warm.every_labels else 0
     if run.run.mode == "offline":
         refits, updates = 1, 0
     elif run.run.mode == "batched":

@@ -8,8 +8,10 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cluster.run_folder import RunFolder
+from protocol.context_length import context_of
 from protocol.errors import InputError, MissingError
 from protocol.files import is_file, is_there, reading, writing
 from protocol.fits import FitRequest, RewardVersion
@@ -22,6 +24,7 @@ from reward_service.retention import WITHDRAWN_FILE, bundle_path, newest_bundle
 
 MEND = "name the folder of a reward version, of a fit, or of a run with RUN@VERSION"
 MEND_CRITIC = "name the folder of one, e.g. runs/demo-1/reward/v000009"
+MEND_COPY = "put a whole copy back"
 
 
 class GivenReward:
@@ -120,15 +123,36 @@ def check_critic(bundle: Path, policy: Path | None) -> None:
     reward = manifest.reward_model
     if not reward.is_linear_in_last_state:
         raise InputError(
-            f"{key}: {bundle} has heads = {reward.heads!r}, pooling = {reward.pooling!r} and "
-            f"embeddings = {str(reward.embeddings).lower()}, which no value of one token can start "
-            "from: take a reward with linear heads on the last token's state alone, or leave the "
-            "key out"
+            f"{key}: {bundle} has heads = {reward.heads!r}, pooling = {reward.pooling!r}, "
+            f"embeddings = {str(reward.embeddings).lower()} and layers = {reward.layers or 'all'}, "
+            "which no value of one token can start from: take a reward with linear heads on the "
+            "last token's state alone, after all layers, or leave the key out"
         )
     if manifest.base is not None:
         base_folder(manifest.base, bundle)
     if policy is not None:
         _check_vocabulary(key, bundle, policy)
+
+
+def contexts_of_given(reward: str | None, critic_path: str | None) -> list[tuple[int, str]]:
+    """Return the tokens of the longest texts that given rewards take, each with what takes them.
+
+    Args:
+        reward: As `run.reward` names it; None: none is given.
+        critic_path: The reward version's folder that a critic starts from; None: none is.
+
+    Raises:
+        MissingError: There is no such version, or no config beside it.
+        InputError: What names it is no path, or the config is none.
+        ResourceError: It may not be read.
+    """
+    given = []
+    if reward is not None:
+        given.append(("run.reward", find_bundle(reward)))
+    if critic_path is not None:
+        given.append(("ppo.critic_path", Path(critic_path)))
+    found = ((context_of(_backbone(key, bundle)), f"{key} {bundle}") for key, bundle in given)
+    return [(context, what) for context, what in found if context is not None]
 
 
 def adopt(bundle: Path, root: Path) -> RewardVersion:
@@ -186,7 +210,7 @@ def _parted(reference: str) -> tuple[Path, int | None]:
 
 
 def _check_vocabulary(key: str, bundle: Path, policy: Path) -> None:
-    ours, theirs = _vocabulary(policy), _vocabulary(bundle)
+    ours, theirs = _vocabulary(key, policy), _vocabulary(key, bundle)
     if ours != theirs:
         raise InputError(
             f"{key}: {bundle} was fitted on a model of {theirs} tokens, and the policy "
@@ -194,11 +218,17 @@ def _check_vocabulary(key: str, bundle: Path, policy: Path) -> None:
         )
 
 
-def _vocabulary(folder: Path) -> int:
+def _vocabulary(key: str, folder: Path) -> int:
     """Return how many tokens a model's config names."""
-    content = read_json_object(folder / CONFIG_FILE)
+    content = _backbone(key, folder)
     text = content.get("text_config")
     found = (text if isinstance(text, dict) else content).get("vocab_size")
     if not isinstance(found, int):
-        raise InputError(f"{folder / CONFIG_FILE}: names no vocab_size: put a whole copy back")
+        raise InputError(f"{folder / CONFIG_FILE}: names no vocab_size: {MEND_COPY}")
     return found
+
+
+def _backbone(key: str, folder: Path) -> dict[str, Any]:
+    """Return the config of a model, or of that under a reward's heads."""
+    with reading(folder / CONFIG_FILE, key, MEND_COPY):
+        return read_json_object(folder / CONFIG_FILE)

@@ -73,7 +73,7 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
         assert config.base_model is not None, "a run starts from one of the two"
         # They are read once it is made, and here too: that takes minutes, and faults came late.
         check_texts(config, PolicyReading.of_recipe(config.base_model))
-        check_adapters(config)
+        check_models(config)
         return None
     policy = policy_folder(config.policy.path, config.policy.revision)
     reading = PolicyReading.of_folder(policy)
@@ -83,7 +83,7 @@ def check_before_start(config: RunConfig, folder: Path, cache: Path) -> RunTexts
     from reward_service.pretrained import check_loads
 
     check_loads(policy)
-    check_adapters(config)
+    check_models(config)
     if address is None:
         check_room(config, folder)
     return texts
@@ -123,19 +123,22 @@ def check_store(config: ClusterConfig, folder: Path) -> None:
     ).check(is_new=not RunFolder(folder).state.exists())
 
 
-def check_adapters(config: RunConfig) -> None:
-    """Refuse adapters that do not fit the model, which else its first fit would find out.
+def check_models(config: RunConfig) -> None:
+    """Refuse adapters and a number of layers that do not fit the model.
 
-    Raises ConfigError; names the section, the layer, and those there are.
+    Else a fit would find out, for which people have labelled and a base model was made.
+
+    Raises ConfigError; of adapters it names the section, the layer, and those there are.
     """
-    if config.policy_lora is None and config.reward_model.lora is None:
+    reward = config.reward_model
+    if config.policy_lora is None and reward.lora is None and reward.layers is None:
         return
     from cluster.planning.models import MetaModels
     from cluster.planning.transport import policy_kind
 
     models = MetaModels(model_shape(config), follows_passes=False)
     models.policy(policy_kind(config))
-    models.reward(config.reward_model)
+    models.reward(reward)
 
 
 def check_room(config: RunConfig, folder: Path) -> None:

@@ -93,7 +93,8 @@ def _texts(config: PretrainingConfig) -> Iterator[str]:
         count = config.num_texts + config.held_out_texts
         yield from corpus(cast("CorpusName", config.source), count, config.seed)
     elif config.source == "text":
-        lines = read_text(path, "pretraining.path", MEND).splitlines()
+        # Others than line feeds end no line: a page break, or what Unicode has for paragraphs.
+        lines = read_text(path, "pretraining.path", MEND).split("\n")
         yield from (line for line in lines if line.strip())
     elif config.source == "jsonl":
         for number, record in read_json_lines(path, "pretraining.path", MEND, is_lenient=True):

@@ -20,6 +20,7 @@ from cluster.starting.written_responses import ResponseReader
 from label_queue.figures.known_order import KnownPair
 from label_queue.simulated.gold.registry import gold_of
 from protocol.errors import ConfigError
+from protocol.logs import logger_of
 from protocol.messages import Prompt
 from protocol.model_folder import ModelFolder, inspect_model
 from protocol.ports import PromptSource
@@ -28,6 +29,7 @@ from protocol.seeds import derived_seed
 if TYPE_CHECKING:
     from learners.pretraining import PretrainingBlocks
 
+_log = logger_of("prompts")
 PROBE_TOKENS = 256
 """Tokens of the probe, at most."""
 
@@ -88,13 +90,13 @@ def prompt_sources(config: RunConfig, policy: PolicyReading) -> tuple[PromptSour
         UserError: A file or dataset is missing or not what it says, a prompt is too long, or the
             response leaves no room for one.
     """
-    context = _run_context(config, policy.model)
+    context, whose = _text_context(config, policy.model)
     room = context - config.response.max_tokens
     if room < 1:
         raise ConfigError(
             f"response.max_tokens {config.response.max_tokens} leaves no room for a prompt in a "
-            f"context of {context} tokens: lower it, or take a model or rollouts.max_model_len of "
-            "longer context"
+            f"context of {context} tokens{whose}: lower it, or take a model or "
+            "rollouts.max_model_len of longer context"
         )
     train = build_prompt_source(
         config.prompts,
@@ -139,7 +141,8 @@ def normalisation_sequences(
     if not path:
         return None
     reading = PolicyReading.of_folder(policy) if isinstance(policy, Path) else policy
-    return read_normalisation_texts(Path(path), _responses(config, reading))
+    context = _run_context(config, reading.model)
+    return read_normalisation_texts(Path(path), _responses(config, reading, context))
 
 
 def anchor_pairs(config: RunConfig, policy: PolicyReading) -> tuple[KnownPair, ...]:
@@ -165,13 +168,38 @@ def anchor_pairs(config: RunConfig, policy: PolicyReading) -> tuple[KnownPair, .
             count=wanted.num_pairs,
             seed=config.prompts.seed,
         )
-    return read_anchor_pairs(Path(wanted.path), _responses(config, policy))
+    context, _ = _text_context(config, policy.model)
+    return read_anchor_pairs(Path(wanted.path), _responses(config, policy, context))
 
 
-def _responses(config: RunConfig, policy: PolicyReading) -> ResponseReader:
+def _responses(config: RunConfig, policy: PolicyReading, context: int) -> ResponseReader:
     """Return what reads responses that somebody wrote."""
-    context = _run_context(config, policy.model)
     return ResponseReader(policy.tokenizer, policy.ends(config.response), context, policy.model)
+
+
+def _text_context(config: RunConfig, model: ModelFolder) -> tuple[int, str]:
+    """Return the tokens of the longest text that all models of a run take.
+
+    A reward that is given, and one that the critic starts from, may be of a model of less context
+    than the policy.
+
+    Returns:
+        The tokens; and of whom the bound is, for an error, "" where it is the policy's.
+
+    Raises:
+        UserError: As `_run_context`, or what is given is no reward version.
+    """
+    bound, whose = _run_context(config, model), ""
+    if config.run.reward is not None or config.ppo.critic_path is not None:
+        # Imported where there is one: torch takes seconds.
+        from cluster.starting.given_reward import contexts_of_given
+
+        for context, what in contexts_of_given(config.run.reward, config.ppo.critic_path):
+            if context < bound:
+                bound, whose = context, f", that of {what}"
+    if whose:
+        _log.warning(f"a prompt and its response have {bound} tokens at most{whose}")
+    return bound, whose
 
 
 def _run_context(config: RunConfig, model: ModelFolder) -> int:

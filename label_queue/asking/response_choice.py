@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -29,6 +28,10 @@ Choice = tuple[tuple[int, ...], float]
 """Places of the K responses, rising, and the probability of that set, in (0, 1]."""
 Rule = Callable[[Heads, int, random.Random], Choice]
 """Chooses K of the R responses of `heads` [R, M]."""
+
+_LOG_STEP = 0.05
+_TIMES = np.exp(np.arange(-40.0, 7.0, _LOG_STEP))
+"""Before and after these nothing is left that a float would show."""
 
 
 def uniform(num_responses: int, count: int, rng: random.Random) -> Choice:
@@ -47,7 +50,7 @@ def double_thompson(heads: Heads, count: int, rng: random.Random) -> Choice:
     for _ in range(count):
         left = _left(weights, chosen)
         chosen.append(rng.choices(range(len(left)), left)[0])
-    return tuple(sorted(chosen)), _probability_of_set(weights, tuple(chosen))
+    return tuple(sorted(chosen)), _probability_of_set(weights, chosen)
 
 
 def thompson_variance(heads: Heads, count: int, rng: random.Random) -> Choice:
@@ -107,21 +110,23 @@ def _left(weights: Sequence[float], chosen: Sequence[int]) -> list[float]:
     return [0.0 if place in chosen else 1.0 for place in range(len(weights))]
 
 
-def _probability_of_set(weights: Sequence[float], places: tuple[int, ...]) -> float:
-    """Return the probability that draws without replacement give a set, in whatever order."""
+def _probability_of_set(weights: Sequence[float], places: Sequence[int]) -> float:
+    """Return the probability that draws without replacement give a set, in whatever order.
 
-    @cache
-    def drawn(these: frozenset[int]) -> float:
-        if not these:
-            return 1.0
-        total = 0.0
-        for last in these:
-            before = these - {last}
-            left = _left(weights, tuple(before))
-            total += drawn(before) * left[last] / sum(left)
-        return total
-
-    return drawn(frozenset(places))
+    Draws by weight come in the order in which clocks strike whose rates are the weights. The set is
+    first where each of its own has struck before any of the others does, whose rates sum to W:
+    ∫ exp(−t)·Π (1 − exp(−t·w/W)) dt from 0 on, with w of the set. Summed up order by order, that
+    would be 2^K terms of a set of K.
+    """
+    num_weighted = sum(weight > 0 for weight in weights)
+    if num_weighted <= len(places):  # then all of these are in it, and the rest is drawn alike
+        left = len(weights) - num_weighted
+        return 1.0 / math.comb(left, len(places) - num_weighted)
+    others = sum(weight for place, weight in enumerate(weights) if place not in places)
+    rates = np.array([weights[place] for place in places]) / others
+    have_struck = -np.expm1(-np.outer(_TIMES, rates))
+    # Of even steps in log t, where all is smooth: the sum is the integral but for rounding.
+    return float((_TIMES * np.exp(-_TIMES) * have_struck.prod(axis=1)).sum() * _LOG_STEP)
 
 
 def _least_known(heads: Heads, first: int, count: int) -> tuple[int, ...]:

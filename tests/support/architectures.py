@@ -22,6 +22,13 @@ _SHAPE = {
     "initializer_range": 0.3,  # so that what attention leaves out shows
 }
 _GROUPED = {"num_key_value_heads": 2}
+_EXPERTS = {
+    **_GROUPED,
+    "head_dim": 8,
+    "num_local_experts": 2,
+    "num_experts_per_tok": 1,
+    "moe_intermediate_size": 16,
+}
 
 
 def _config(name: str, **changes: Any) -> Callable[[], Any]:
@@ -53,6 +60,16 @@ ARCHITECTURES: dict[str, tuple[str, Callable[[], Any]]] = {
         _config("MistralConfig", sliding_window=4, head_dim=8, **_GROUPED),
     ),
     "gpt-neox": ("GPTNeoXForCausalLM", _config("GPTNeoXConfig", tie_word_embeddings=False)),
+    "mixtral, experts": ("MixtralForCausalLM", _config("MixtralConfig", **_EXPERTS)),
+    "qwen3, experts": ("Qwen3MoeForCausalLM", _config("Qwen3MoeConfig", **_EXPERTS)),
+    "qwen3, experts after a layer without": (
+        "Qwen3MoeForCausalLM",
+        _config("Qwen3MoeConfig", mlp_only_layers=[0], **_EXPERTS),
+    ),
+    "gpt-neo, kinds of layers": (
+        "GPTNeoForCausalLM",
+        _config("GPTNeoConfig", attention_types=[[["global", "local"], 1]], window_size=8),
+    ),
     "opt, offset positions": (
         "OPTForCausalLM",
         _config("OPTConfig", ffn_dim=64, word_embed_proj_dim=32, init_std=0.3),

@@ -22,6 +22,12 @@ def test_a_file_of_any_name_is_read(tmp_path: Path, name: str) -> None:
     assert read_text(tmp_path / name, "guide", MEND) == "süß"
 
 
+def test_a_byte_order_mark_is_none_of_the_text(tmp_path: Path) -> None:
+    """As some editors write one; guidelines began with it, and their heading was none."""
+    (tmp_path / "guide.md").write_bytes("\ufeff# Be kind\r\n".encode())
+    assert read_text(tmp_path / "guide.md", "guide", MEND) == "# Be kind\n"
+
+
 def test_what_is_no_file_is_missing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "none", tmp_path, tmp_path / "file" / "below"):

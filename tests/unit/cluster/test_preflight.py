@@ -19,9 +19,9 @@ from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import check_critic
 from cluster.starting.ports import free_port
 from cluster.starting.preflight import (
-    check_adapters,
     check_before_start,
     check_label_files,
+    check_models,
     check_store,
 )
 from label_queue.config import LabelsConfig
@@ -215,6 +215,9 @@ def test_a_critic_starts_from_a_reward_of_the_policy_s_tokens(tmp_path: Path) ->
         manifest.write_text(re.sub(f'("{key}": ?){stands}', rf"\1{other}", said))
         with pytest.raises(InputError, match=f"{told}.*, which no value of one token can start"):
             check_critic(bundle, None)
+    manifest.write_text(said.replace('"num_heads"', '"layers": 1, "num_heads"'))
+    with pytest.raises(InputError, match="layers = 1, which no value of one token can start"):
+        check_critic(bundle, None)
     manifest.write_text(said)
     config = json.loads((bundle / "config.json").read_text())
     (bundle / "config.json").write_text(json.dumps({**config, "vocab_size": 7}))
@@ -271,13 +274,20 @@ def test_adapters_that_do_not_fit_are_named_before_anybody_labels(
     tmp_path: Path, section: str
 ) -> None:
     given = policy_config(save_tiny_model(tmp_path / "model"), tmp_path)
-    check_adapters(given)
+    check_models(given)
     content = given.model_dump(mode="json", exclude_none=True)
     content[section]["lora"] = {"target_modules": ["c_attn"]}
-    check_adapters(parse_config(content, "test"))
+    check_models(parse_config(content, "test"))
     content[section]["lora"] = {"target_modules": ["q_proj"]}
     with pytest.raises(ConfigError, match=rf"{section}\.lora\.target_modules: .*c_attn, c_fc"):
         check_before_start(parse_config(content, "test"), tmp_path / "run", tmp_path / "cache")
+
+
+def test_layers_that_a_model_has_not_are_told_before_it_is_made(tmp_path: Path) -> None:
+    wanted = recipe_config(tmp_path, base_model={"layers": 3}, reward_model={"layers": 4})
+    with pytest.raises(ConfigError, match=r"reward_model\.layers is 4, and the model has 3"):
+        check_before_start(wanted, tmp_path / "run", tmp_path / "cache")
+    check_models(recipe_config(tmp_path, base_model={"layers": 4}, reward_model={"layers": 4}))
 
 
 def cluster_config(**settings: str) -> RunConfig:

@@ -11,6 +11,7 @@ import pytest
 
 from actors.prompts.corpora import corpus
 from actors.prompts.grammar import review_corpus
+from actors.tokenizer import load_tokenizer
 from cluster.config_file import parse_config
 from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.pretraining_texts import read_pretraining
@@ -79,6 +80,19 @@ def test_of_whole_demonstrations_what_follows_the_mark_counts() -> None:
 def test_a_mark_of_which_texts_are_cut_is_refused() -> None:
     with pytest.raises(ValueError, match=r"loss_after 'x' needs whole texts"):
         config(loss_after="x")
+
+
+def test_a_line_of_a_text_file_ends_at_its_line_feed_alone(policy: Path, tmp_path: Path) -> None:
+    """Where a page breaks, or a paragraph by Unicode, an end token was put, and a text cut off."""
+    broken = [text.replace(" was ", "\x0cwas\u2028") for text in TEXTS]
+    found = []
+    for number, content in enumerate(("\n".join(broken), "\ufeff" + "\r\n".join(broken) + "\r\n")):
+        path = tmp_path / f"{number}.txt"
+        path.write_text(content, encoding="utf-8", newline="")
+        wanted = config(source="text", path=str(path))
+        found.append(read_pretraining(wanted, PolicyReading.of_folder(policy)))
+    expected = pack(broken[:9], load_tokenizer(policy), 5).int()
+    assert [text.train.tolist() for text in found] == [expected.tolist()] * 2
 
 
 @pytest.mark.parametrize("source", ["text", "jsonl", "hub"])

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -15,7 +16,9 @@ from cluster.config import RunConfig
 from cluster.config_file import parse_config
 from cluster.starting.policy_reading import PolicyReading
 from cluster.starting.prompts import normalisation_sequences, prompt_sources
-from protocol.errors import ConfigError, InputError
+from protocol.errors import ConfigError, InputError, MissingError
+from protocol.ports import PromptSource
+from tests.support.reward import write_reward_versions
 
 CONTEXT = 32
 
@@ -113,6 +116,41 @@ def test_a_model_that_names_no_context_needs_one_set(policy: Path, tmp_path: Pat
         prompt_sources(config_of(17), PolicyReading.of_folder(endless))
     train, _ = prompt_sources(config_of(17, max_model_len=32), PolicyReading.of_folder(endless))
     assert len(train.draw(1)[0].token_ids) == 8
+
+
+@pytest.mark.parametrize("key", ["run.reward", "ppo.critic_path"])
+def test_texts_keep_to_what_a_reward_that_is_given_takes(
+    policy: Path, tmp_path: Path, key: str
+) -> None:
+    """Else the first longer one ended the run, in the service or in the critic's pass."""
+    [version] = write_reward_versions(tmp_path / "reward", policy, 1)
+    reading, bundle = PolicyReading.of_folder(policy), Path(version.path)
+
+    def sources_of(max_tokens: int) -> tuple[PromptSource, PromptSource]:
+        content = config_of(max_tokens).model_dump(mode="json", exclude_none=True)
+        if key == "run.reward":
+            content |= {"people": [], "run": {"mode": "fixed", "reward": version.path}}
+        else:
+            content["ppo"] |= {"critic": "separate", "critic_path": version.path}
+        return prompt_sources(parse_config(content, "test"), reading)
+
+    sources_of(24)
+    config = bundle / "config.json"
+    shape = json.loads(config.read_text())
+    config.write_text(json.dumps({**shape, "n_positions": 26}))
+    with capture_logs() as logs:
+        train, _ = sources_of(18)
+    assert len(train.draw(1)[0].token_ids) == 8
+    assert [each["event"] for each in logs] == [
+        f"a prompt and its response have 26 tokens at most, that of {key} {bundle}"
+    ]
+    with pytest.raises(InputError, match="is 8 tokens long and at most 7 may be"):
+        sources_of(19)
+    with pytest.raises(ConfigError, match=rf"context of 26 tokens, that of {key} .*v000001: lower"):
+        sources_of(26)
+    config.unlink()
+    with pytest.raises(MissingError, match=rf"{key}: .*v000001/config\.json"):
+        sources_of(18)
 
 
 def with_a_strange_token(policy: Path, folder: Path) -> tuple[Path, int]:

@@ -51,6 +51,21 @@ def test_double_thompson_of_a_pair_by_hand() -> None:
     assert found == pytest.approx({(0, 1): 2 * 0.4 * 0.4 / 0.6, (0, 2): 7 / 30, (1, 2): 7 / 30})
 
 
+@pytest.mark.timeout(30)
+def test_double_thompson_of_many_by_hand_takes_no_time() -> None:
+    """Its probability was summed up order by order: minutes for each query of 20 responses."""
+    each_has_a_particle = np.eye(30)
+    places, probability = double_thompson(each_has_a_particle, 26, random.Random(0))
+    assert len(set(places)) == 26
+    assert probability == pytest.approx(1 / math.comb(30, 26), rel=1e-9)
+    one_has_most = np.eye(30)[:, [*range(30), *[0] * 2_970]]
+    places, probability = double_thompson(one_has_most, 26, random.Random(0))
+    assert 0 in places
+    # It is missed by 26 draws with (29 − k)/(3000 − k); the 29 others are alike.
+    missed = math.prod((29 - k) / (3_000 - k) for k in range(26))
+    assert probability == pytest.approx((1 - missed) / math.comb(29, 25), rel=1e-9)
+
+
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_the_probability_that_is_logged_is_how_often_it_happens(name: str, count: int) -> None:

@@ -55,11 +55,12 @@ def weights_of(learner: PPOLearner) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def said_of_the_probe(weights: dict[str, Tensor], folder: Path) -> list[float]:
-    """What transformers says of the probe with these weights, loaded strictly."""
+def said_of_the_probe(weights: dict[str, Tensor] | None, folder: Path) -> list[float]:
+    """What transformers says of the probe, with these weights, or None: the folder's; strictly."""
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
-    tied = {"lm_head.weight"} - set(weights)
-    assert set(model.load_state_dict(weights, strict=False).missing_keys) <= tied
+    if weights is not None:
+        tied = {"lm_head.weight"} - set(weights)
+        assert set(model.load_state_dict(weights, strict=False).missing_keys) <= tied
     sequence = torch.tensor(inputs.PROBE)
     logprobs = model(input_ids=sequence[None]).logits[0, :-1].log_softmax(-1)
     return list(logprobs.gather(1, sequence[1:, None])[:, 0].tolist())
@@ -142,6 +143,16 @@ def test_where_whole_weights_travel_they_are_merged(model_folder: Path, tmp_path
     sent = load_file(weights_path(policy))
     assert "lm_head.weight" in sent
     said = said_of_the_probe(sent, model_folder)
+    assert said == pytest.approx(policy.probe.logprobs, abs=1e-4)
+
+
+@pytest.mark.parametrize("travel", [True, False])
+def test_a_policy_with_experts_is_saved_as_it_is(tmp_path: Path, travel: bool) -> None:
+    folder = save_architecture("mixtral, experts", tmp_path / "model")
+    learner = make(folder, tmp_path, travel=travel)
+    policy = present(learner.step(inputs.experience_batch(0))).policy
+    learner.save(tmp_path / "saved")
+    said = said_of_the_probe(None, tmp_path / "saved")
     assert said == pytest.approx(policy.probe.logprobs, abs=1e-4)
 
 

@@ -28,6 +28,7 @@ from tests.support.architectures import save_architecture
 ARCHITECTURES = (
     *("gpt2", "llama tied", "llama untied", "qwen2", "qwen3", "mistral, sliding window"),
     *("gpt-neox", "opt, projected", "bloom, alibi", "gemma3", "phi3"),
+    *("mixtral, experts", "qwen3, experts"),
 )
 LORA = LoRAConfig(rank=4, alpha=6.0)
 IDS = torch.arange(4, 36).view(2, 16)
@@ -160,6 +161,18 @@ def test_an_architecture_that_cannot_be_adapted_is_refused(tmp_path: Path) -> No
     model = load_causal_model(save_architecture("mamba", tmp_path))
     with pytest.raises(ConfigError, match=r"policy\.lora: MambaForCausalLM cannot be adapted"):
         add_adapters(model, LORA, 1, "policy.lora")
+
+
+def test_experts_which_are_no_linear_layers_have_no_adapters(tmp_path: Path) -> None:
+    """Nobody could merge them, and a policy was saved, or sent, without what they had learned."""
+    mixed = save_architecture("qwen3, experts after a layer without", tmp_path)
+    attention = LORA.model_copy(update={"target_modules": ("q_proj", "v_proj")})
+    adapters = [name for name, _ in adapted(mixed, attention).named_parameters() if "lora" in name]
+    assert len(adapters) == 2 * 2 * 2  # A and B of two layers' two
+    # peft takes the name of the first layer's for the experts' own of the second.
+    for targets in (("all-linear",), ("gate_proj", "up_proj")):
+        with pytest.raises(ConfigError, match=r"lora\.target_modules: .*experts.* no linear layer"):
+            adapted(mixed, LORA.model_copy(update={"target_modules": targets}))
 
 
 @pytest.mark.parametrize(

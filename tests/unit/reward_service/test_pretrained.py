@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import ExaoneMoeConfig, Gemma3nTextConfig
 
-from protocol.errors import InputError
+from protocol.errors import ConfigError, InputError
 from protocol.model_folder import inspect_model
 from reward_service.forward import check_forward, hidden_states
 from reward_service.pretrained import (
     check_loads,
+    first_layers,
     load_backbone,
     load_causal_model,
     load_tokenizer,
@@ -50,7 +52,7 @@ def test_architectures_that_compute_as_we_do_pass(folders: dict[str, Path], name
 
 @pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - set(REFUSED)))
 def test_the_first_layers_leave_what_they_leave_in_the_whole(
-    folders: dict[str, Path], name: str
+    folders: dict[str, Path], name: str, tmp_path: Path
 ) -> None:
     folder = folders[name]
     whole, part = load_backbone(folder).eval(), load_backbone(folder, layers=1).eval()
@@ -61,6 +63,22 @@ def test_the_first_layers_leave_what_they_leave_in_the_whole(
     # Others begin with what goes into the first layer.
     torch.testing.assert_close(states, kept[0 if name == "mamba" else 1])
     check_forward(part, folder)
+    part.config.save_pretrained(tmp_path)  # as beside a reward version
+    assert type(part.config).from_pretrained(tmp_path).num_hidden_layers == 1
+
+
+def test_the_kind_of_each_layer_is_kept_of_the_first() -> None:
+    sizes = {"num_experts": 2, "num_experts_per_tok": 1, "first_k_dense_replace": 1}
+    config = ExaoneMoeConfig(num_hidden_layers=3, **sizes)
+    first = first_layers(config, 2)
+    assert (len(first.layer_types), first.mlp_layer_types) == (2, ["dense", "sparse"])
+
+
+def test_an_architecture_that_cannot_say_what_its_first_layers_are_is_refused() -> None:
+    config = Gemma3nTextConfig(num_hidden_layers=5, intermediate_size=[64] * 5)
+    assert first_layers(config, None) is config
+    with pytest.raises(ConfigError, match=r"^reward_model.layers: of gemma3n_text .*2 values.* 5"):
+        first_layers(config, 2)
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))

@@ -12,6 +12,7 @@ from cluster.planning.needs import GIB
 from cluster.planning.plan import make_plan
 from cluster.planning.trained import PROCESS
 from cluster.planning.transport import version_bytes
+from label_queue.fitting.retraining import RetrainingPlan
 from learners.weights import PIECE_BYTES
 from reward_service.config import MarksConfig
 from tests.support.architectures import ARCHITECTURES
@@ -324,14 +325,32 @@ def test_vllm_takes_its_share_of_a_device_and_what_is_left_of_it_is_cache() -> N
     assert actor.model["kv_cache"] > 18 * GIB
 
 
-def test_the_disk_is_bounded_by_what_the_config_keeps() -> None:
-    def versions(**changes: Any) -> int:
-        plan = make_plan(config(**changes), LARGE, machine())
-        (size,) = (each.num_bytes for each in plan.disk if "reward versions" in each.name)
-        weights = LARGE.reward(config().reward_model).total
-        return size // (4 * weights)
+def reward_versions(**changes: Any) -> int:
+    """Return how many of them a plan has on the disk."""
+    plan = make_plan(config(**changes), LARGE, machine())
+    (size,) = (each.num_bytes for each in plan.disk if "reward versions" in each.name)
+    return size // (4 * LARGE.reward(config().reward_model).total)
 
-    # 20 refits, each perhaps caught up with, one at the start, and an update every 16 of 1024.
-    assert versions() == 41 + 64
-    assert versions(reward_service={"keep_versions": 8}) == 9
-    assert versions(run={"episodes": 5120, "mode": "offline"}) == 1
+
+def test_the_disk_is_bounded_by_what_the_config_keeps() -> None:
+    # 20 refits, each perhaps caught up with, one at the start, and an update for each label since.
+    assert reward_versions() == 41 + 1024 - 256
+    assert reward_versions(reward_service={"keep_versions": 8}) == 9
+    assert reward_versions(run={"episodes": 5120, "mode": "offline"}) == 1
+    assert reward_versions(labels={"warm": {"every_labels": 0}}) == 41
+
+
+@pytest.mark.parametrize("label_s", [1.0, 10.0, 31.0])
+def test_no_pace_of_labels_makes_more_versions_than_are_planned(label_s: float) -> None:
+    run = config()
+    fits = RetrainingPlan(run.label_schedule, run.labels.warm)
+    made, now = 0, 0.0
+    for labels in range(1, run.labels.total + 1):
+        now += label_s
+        if fits.is_refit_due(labels):
+            made += 2
+            fits.fitted("refit", labels=labels, now=now)
+        elif fits.update_due_in_s(labels, now) == 0.0:
+            made += 1
+            fits.fitted("warm", labels=labels, now=now)
+    assert 41 < made <= reward_versions()
