@@ -209,6 +209,19 @@ async def test_a_body_that_is_compressed(queue: LabelQueue, path: str) -> None:
     assert "without Content-Encoding" in answer.json()["message"]
 
 
+@pytest.mark.parametrize("reason", ["", " \t\n", "\u200b\u3000", "\0"])
+@pytest.mark.parametrize(
+    "path", ["cord", "owner/cord/pull", "owner/labelers/ann/exclude", "owner/labelers/ann/revoke"]
+)
+async def test_a_reason_that_says_nothing(queue: LabelQueue, path: str, reason: str) -> None:
+    await queue.owner.add_labeler("ann")
+    async with client_of(queue, await queue.owner.add_labeler("olga", "owner")) as olga:
+        answer = await olga.post(f"/api/v1/{path}", json={"reason": reason})
+        assert (answer.status_code, answer.json()["field"]) == (422, "reason")
+        said = await olga.post(f"/api/v1/{path}", json={"reason": " \U0001f92c "})
+    assert said.status_code in (200, 204)
+
+
 @pytest.mark.parametrize(
     ("change", "field"), [({"choice": "c-none"}, "choice"), ({"model": "gpt"}, "model")]
 )
