@@ -159,7 +159,9 @@ class LabelQueue:
             new_id=new_id,
         )
         standings = state.history.standings
-        admissions = Admissions(state.access, standings, commits, config.intake, clock, new_id)
+        admissions = Admissions(
+            state.access, standings, commits, config.intake, clock, new_id, state.let_go
+        )
         gold = GoldKeeping(state, commits, config, run_id=run_id, clock=clock, new_id=new_id)
         own_work = OwnWork(state, config, guidelines, clock)
         cord = Cord(state, commits, clock, new_id)

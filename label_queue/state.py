@@ -202,8 +202,8 @@ class LabelState:
         before or after its labeler was excluded, the ledger's streams do not say.
         """
         self._is_live = True
-        for name, _ in self.history.standings.items():
-            self._let_go(name)
+        for name in {*self.access.names, *dict(self.history.standings.items())}:
+            self.let_go(name)
 
     def folds(self) -> dict[str, object]:
         """Return, by name, the folds over queries, assignments and label events.
@@ -341,7 +341,7 @@ class LabelState:
             self.board.appoint(event.labeler_id)
         self.board.apply(event)
         if self._is_live and not isinstance(event, GoldEvent):
-            self._let_go(event.labeler_id)
+            self.let_go(event.labeler_id)
         self.tallies.apply(event)
         self.gold.apply(event)
         if isinstance(event, Submitted):
@@ -357,10 +357,10 @@ class LabelState:
         elif not isinstance(event, GoldEvent):
             self.line.call_one(event.labeler_id)
 
-    def _let_go(self, labeler_id: str) -> None:
-        """Free what somebody holds who is given no tasks: others may have it at once."""
-        if not self.history.standings[labeler_id].gets_tasks:
-            self.board.let_go(labeler_id)
+    def let_go(self, labeler_id: str) -> None:
+        """Free what somebody holds who is given no tasks, or may not come in, for others."""
+        if self.access.shuts_out(labeler_id) or not self.history.standings[labeler_id].gets_tasks:
+            self.line.call(self.board.let_go(labeler_id))
 
     def _take_cord_event(self, event: CordEvent) -> None:
         if event.event_id not in self._cord_events:

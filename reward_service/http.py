@@ -22,6 +22,7 @@ from protocol.errors import InputError, IntegrityError, TransientError
 from protocol.fits import RewardVersion
 from protocol.loopback import is_at_loopback
 from protocol.messages import Score
+from reward_service.readable_body import ReadableBody
 
 ScoreTexts = Callable[[list[str]], Awaitable[list[Score]]]
 """Scores the texts of one request, all with one version."""
@@ -88,6 +89,7 @@ def build_http_app(
             (401 without); None: none need.
     """
     app = FastAPI(title="Andon reward service", version="1")
+    app.router.route_class = ReadableBody
     app.add_middleware(_Admission, token_digest=token_digest)
 
     @app.post("/get_reward")
@@ -119,6 +121,9 @@ def build_http_app(
     async def refuse_body(_: Request, error: RequestValidationError) -> JSONResponse:
         # Without the input: half a surrogate pair of a text cannot be sent back.
         detail = [{key: fault[key] for key in ("type", "loc", "msg")} for fault in error.errors()]
+        for said, fault in zip(detail, error.errors(), strict=True):
+            if "error" in fault.get("ctx", {}) and fault["type"] == "json_invalid":
+                said["msg"] = f"not JSON: {fault['ctx']['error']}"
         return JSONResponse({"detail": detail}, status_code=422)
 
     @app.exception_handler(TransientError)

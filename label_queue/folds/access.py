@@ -157,6 +157,12 @@ class Access:
         own = self.live(labeler_id) or self.tokens_of(labeler_id)[-1:]
         return max(map(self.role, own), key=_RANKS.index, default=None)
 
+    def shuts_out(self, labeler_id: str) -> bool:
+        """Say whether somebody who was let in once may not come in to label any more."""
+        return self.knows(labeler_id) and all(
+            self.role(token) == "observer" for token in self.live(labeler_id)
+        )
+
     def identities(self, labeler_id: str) -> list[LabelerToken]:
         """Return the identities somebody ever had, those that were revoked among them."""
         return [token for token in self.tokens_of(labeler_id) if token.kind == "identity"]

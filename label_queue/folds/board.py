@@ -170,11 +170,13 @@ class QueryBoard:
             return None
         return lease if lease.until > now or entry.free_slots(now) > 0 else None
 
-    def let_go(self, labeler_id: str) -> None:
-        """Give back all that somebody has on lease. Idempotent."""
-        for name in list(self._leases.get(labeler_id, {})):
-            if name in self.assignments:  # and not still being written
-                self.release(self.assignments[name])
+    def let_go(self, labeler_id: str) -> int:
+        """Give back all that somebody has on lease; return how much that was. Idempotent."""
+        own = self._leases.get(labeler_id, {})
+        held = [name for name in own if name in self.assignments]  # and not still being written
+        for name in held:
+            self.release(self.assignments[name])
+        return len(held)
 
     def release(self, assignment: Assignment) -> None:
         """Give back the lease of an assignment."""

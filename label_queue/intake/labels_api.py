@@ -143,7 +143,10 @@ async def _post_one(request: Request, labeler_id: str) -> Response:
     try:
         submission = parse_submission(raw, limits.max_body_bytes)
     except LabelError as error:
-        await _reject(request, labeler_id, error, raw)
+        # What is wrong with it must be told, also where no copy of it can be kept: sent again, as
+        # a full disk's answer asks, it would be as wrong.
+        with suppress(ResourceError, QueueClosed):
+            await _reject(request, labeler_id, error, raw)
         raise
     [answer] = await people_of(request).submit(labeler_id, [submission], _system(request))
     await reached("intake.reply")

@@ -92,7 +92,9 @@ def language_of(request: Request) -> Language:
     languages: dict[str, Language] = request.app.state.languages
     limits: IntakeConfig = request.app.state.limits
     asked = request.headers.get("accept-language", "")
-    found = chosen(request) or request.cookies.get(COOKIE) or _look_up(asked)
+    kept = request.cookies.get(COOKIE)
+    # A cookie is of the host: a run of another version may have let them choose what is none here.
+    found = chosen(request) or (kept if kept in languages else _look_up(asked))
     return languages.get(found or "", languages[limits.language])
 
 

@@ -37,7 +37,7 @@ from typing import Annotated
 from pydantic import Field
 
 from label_queue.ids import Identifier, PersonId
-from label_queue.intake.schemas import Body
+from label_queue.intake.schemas import Body, ReasonText
 from label_queue.ledger.records import Role
 from protocol.errors import InvalidLabel
 from protocol.limits import LARGEST_STORED
@@ -45,8 +45,6 @@ from protocol.messages import ChatMessage
 from protocol.messages import Role as ChatRole
 from protocol.settings import LanguageTag, Stored
 from protocol.text_tree import TextNode
-
-ReasonText = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
 class Reason(Body):

@@ -37,12 +37,24 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from label_queue.labeling.submissions import STRICT, LabelAnswer
 
 NOT_FOR_LABELERS = {"pulled_at", "rollback_to", "offered_rollback", "reasons"}
 """Fields of the cord's state that are the owner's to see."""
+
+
+def _says_something(reason: str) -> str:
+    """Return a reason as it is. Raises PydanticCustomError where there is nothing to see of it."""
+    if not any(each.isprintable() and not each.isspace() for each in reason):
+        raise PydanticCustomError("blank", "it has only blanks: say why")
+    return reason
+
+
+ReasonText = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_says_something)]
+"""Why somebody acts."""
 
 
 class Body(BaseModel):
@@ -65,7 +77,7 @@ class LineAnswer(Body):
 class CordPull(Body):
     """Stop the line: something is wrong with the model."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=1_000)]
+    reason: ReasonText
 
 
 class ErrorAnswer(Body):

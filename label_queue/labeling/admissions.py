@@ -66,13 +66,16 @@ class Admissions:
         config: IntakeConfig,
         clock: Callable[[], float],
         new_id: Callable[[], str],
+        let_go: Callable[[str], None],
     ) -> None:
+        """Stand before a ledger; `let_go` frees the tasks of who may not label any more."""
         self._access = access
         self._standings = standings
         self._commits = commits
         self._oidc = config.oidc
         self._clock = clock
         self._new_id = new_id
+        self._let_go = let_go
         self._deciding = asyncio.Lock()
         """One decision at a time: of two owners who revoke each other, one stays."""
         self._ttl_s: dict[TokenKind, float | None] = {
@@ -194,6 +197,7 @@ class Admissions:
                 if role != "owner":
                     self._refuse_last_owner(labeler_id, self._access.live(labeler_id))
                 await self._commits.write([self._change(labeler_id, role, reason, actor)])
+                self._let_go(labeler_id)
         return person(self._access, labeler_id)
 
     async def revoke(self, labeler_id: str, reason: str, actor: str) -> None:
@@ -230,6 +234,7 @@ class Admissions:
         self._refuse_last_owner(labeler_id, tokens)
         ended: list[Record] = [self._end(token, reason, actor) for token in tokens]
         await self._commits.write(ended)
+        self._let_go(labeler_id)
 
     def _refuse_unknown(self, labeler_id: str) -> None:
         if not self._access.knows(labeler_id):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pydantic_core import to_json
@@ -17,9 +18,16 @@ from label_queue.labeling.submissions import (
 )
 from label_queue.ledger.beginnings import Beginning, the_label
 from label_queue.ledger.group_commit import GroupCommit, Overtaken
-from label_queue.ledger.records import DeadLetter
+from label_queue.ledger.records import DeadLetter, Record
 from label_queue.state import LabelState
-from protocol.errors import Forbidden, InvalidLabel, LabelConflict, LabelError
+from protocol.errors import (
+    Forbidden,
+    InvalidLabel,
+    LabelConflict,
+    LabelError,
+    QueueClosed,
+    ResourceError,
+)
 from protocol.labels import AnswerEvent
 from protocol.once import Once
 
@@ -64,22 +72,32 @@ class AnswerDesk:
         body gets the first answer again, another one LabelConflict. Changes of mind come before
         what else a batch brings, and none after a decision that rests on what it would change.
         Raises TooFast above the request rate, ResourceError when the disk refuses and QueueClosed
-        once the run is over; then none of them was taken.
+        once the run is over; then none of them was taken. Where all are refused, that is answered
+        also where no copy of them can be kept.
         """
         self._state.access.admit(labeler_id)
         while True:
             batch = self._check_all(labeler_id, submissions, system)
             letters = self._letters(labeler_id, submissions, batch.checked)
-            records = [*batch.changes, *batch.others, *letters]
-            still = self._may_change(batch.changes) if batch.changes else None
-            begins = self._begun_by(batch.others)
             try:
-                written = await self._commits.write(records, still, begins) if records else []
+                written = await self._write(batch, letters)
             except Overtaken:
                 continue
             break
         stored = {each.event_id: each for each in written if isinstance(each, AnswerEvent)}
         return [self._answer(each, stored) for each in batch.checked]
+
+    async def _write(self, batch: _Batch, letters: Sequence[DeadLetter]) -> list[Record]:
+        """Write what a call brought, and copies of what is refused. Raises as `GroupCommit`."""
+        if not (batch.changes or batch.others):
+            # Sent again when there is room, as the disk's refusal asks, they would be as wrong.
+            with suppress(ResourceError, QueueClosed):
+                return await self._commits.write(letters) if letters else []
+            return []
+        still = self._may_change(batch.changes) if batch.changes else None
+        begins = self._begun_by(batch.others)
+        records = [*batch.changes, *batch.others, *letters]
+        return await self._commits.write(records, still, begins)
 
     def _check_all(
         self, labeler_id: str, submissions: Sequence[LabelSubmission], system: str

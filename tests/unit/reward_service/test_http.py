@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import AsyncIterator
 
@@ -81,6 +82,50 @@ async def test_a_bad_field_is_named(
     answer = await http.post("/get_reward", json=body)
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"][:2] == ["body", field]
+
+
+LONG_NUMBER = b'{"query": ["good"], "labels": [' + b"9" * 5_000 + b"]}"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ('{"query": ["gut für Ärger"]}'.encode("latin-1"), "not UTF-8 (byte 17): send it as UTF-8"),
+        (LONG_NUMBER, "a number has too many digits"),
+        (b'{"query": ' + b"[" * 200_000, "too many levels"),
+        (b"query=good", "not JSON: Expecting value"),
+        (b'{"query": ["good"]', "not JSON: Expecting ',' delimiter"),
+    ],
+)
+async def test_of_a_body_that_cannot_be_read_it_is_said_why(
+    http: httpx.AsyncClient, content: bytes, why: str
+) -> None:
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    answer = await http.post("/get_reward", content=content, headers=headers)
+    assert answer.status_code == 422
+    [fault] = answer.json()["detail"]
+    assert fault["loc"][0] == "body"
+    assert why in fault["msg"]
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
+async def test_a_body_of_another_type_is_said_to_be_that(
+    http: httpx.AsyncClient, kind: str | None
+) -> None:
+    headers = {} if kind is None else {"Content-Type": kind}
+    answer = await http.post("/get_reward", content=b'{"query": ["good"]}', headers=headers)
+    assert answer.status_code == 422
+    [fault] = answer.json()["detail"]
+    assert fault["loc"] == ["header", "content-type"]
+    assert "send the header 'Content-Type: application/json'" in fault["msg"]
+
+
+async def test_a_body_that_is_compressed_is_said_to_be_that(http: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    content = gzip.compress(b'{"query": ["good"]}')
+    answer = await http.post("/get_reward", content=content, headers=headers)
+    assert answer.status_code == 415
+    assert "without Content-Encoding" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("field", ["prompts", "labels"])

@@ -209,6 +209,44 @@ async def test_a_body_that_is_compressed(queue: LabelQueue, path: str) -> None:
     assert "without Content-Encoding" in answer.json()["message"]
 
 
+@pytest.mark.parametrize("reason", ["", " \t\n", "\u200b\u3000", "\0"])
+@pytest.mark.parametrize(
+    "path", ["cord", "owner/cord/pull", "owner/labelers/ann/exclude", "owner/labelers/ann/revoke"]
+)
+async def test_a_reason_that_says_nothing(queue: LabelQueue, path: str, reason: str) -> None:
+    await queue.owner.add_labeler("ann")
+    async with client_of(queue, await queue.owner.add_labeler("olga", "owner")) as olga:
+        answer = await olga.post(f"/api/v1/{path}", json={"reason": reason})
+        assert (answer.status_code, answer.json()["field"]) == (422, "reason")
+        said = await olga.post(f"/api/v1/{path}", json={"reason": " \U0001f92c "})
+    assert said.status_code in (200, 204)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"), [({"choice": "c-none"}, "choice"), ({"model": "gpt"}, "model")]
+)
+async def test_what_is_wrong_with_a_label_is_told_also_where_no_copy_of_it_can_be_kept(
+    queue: LabelQueue,
+    ann: httpx.AsyncClient,
+    ledger: MemoryLedger,
+    change: dict[str, Any],
+    field: str,
+) -> None:
+    good = choice(await take(ann))
+    bad = good | change
+    ledger.is_full = True
+    answer = await post(ann, bad)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    headers = {"Content-Type": "application/x-ndjson"}
+    batch = await ann.post("/api/v1/labels", content=json.dumps(bad), headers=headers)
+    assert [json.loads(line)["status"] for line in batch.text.splitlines()] == [422]
+    assert (await post(ann, good)).status_code == 507
+    ledger.is_full = False
+    await queue.close()
+    answer = await post(ann, bad)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
 @pytest.mark.parametrize("wait_s", ["nan", "-1", "soon"])
 async def test_a_wait_that_is_none(ann: httpx.AsyncClient, wait_s: str) -> None:
     answer = await ann.get("/api/v1/tasks/next", params={"wait_s": wait_s})

@@ -88,6 +88,15 @@ async def test_a_choice_is_remembered_and_goes_before_what_the_browser_asks_for(
     assert dict(client.cookies) == {"andon_language": "ar"}
 
 
+@pytest.mark.parametrize("kept", ["tlh", "DE", "", '"'])
+async def test_a_kept_choice_that_is_no_language_here_hides_none_that_the_browser_asks_for(
+    client: httpx.AsyncClient, kept: str
+) -> None:
+    client.cookies.set("andon_language", kept)
+    assert await start_of(client, "ar") == ARABIC
+    assert await start_of(client, "") == IN_ENGLISH
+
+
 async def test_a_choice_is_kept_as_the_session_is(people: FakePeopleQueue) -> None:
     site = Site(public_url="https://label.example.org/run-a")
     transport = httpx.ASGITransport(build_app(people, IntakeConfig(), site=site))
