@@ -247,6 +247,25 @@ async def test_a_version_that_does_not_say_its_list_has_that_of_the_fit_it_was_o
     assert warm.labels_used == 13
 
 
+async def test_as_many_new_labels_as_were_taken_back_are_learned_all_the_same(
+    queue: LabelQueue, make_queue: MakeQueue
+) -> None:
+    loop = queue.policy_loop
+    await answer_orders(queue)
+    await label(queue, 10)
+    await loop.next_refit()
+    await loop.reward_served(make_reward(1, ledger_seq=10, learned=range(1, 11)))
+    last = (await queue.people.me("ann")).last
+    assert last is not None
+    await submit(queue, replace(last.submission, revision=1, outcome="skip", choice=None))
+    await answer_orders(queue)
+    await label(queue, 3)
+    update = await asyncio.wait_for(loop.next_update(), 60.0)
+    assert [each.seq for each in update.comparisons if each.seq > 10] == [12, 13, 14]
+    again = await asyncio.wait_for(make_queue().policy_loop.next_update(), 60.0)
+    assert again.comparisons == update.comparisons
+
+
 async def test_a_revised_label_is_learned_anew_and_counts_once(queue: LabelQueue) -> None:
     await answer_orders(queue)
     await label(queue, 10)
