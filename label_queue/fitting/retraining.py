@@ -54,6 +54,7 @@ class RetrainingPlan:
             return None
         if new >= self._warm.every_labels:
             return 0.0
+        self._fitted_at = min(self._fitted_at, now)  # the clock may have been set back
         return max(0.0, self._fitted_at + self._warm.every_s - now)
 
     def fitted(self, kind: FitKind, *, labels: int, now: float) -> None:

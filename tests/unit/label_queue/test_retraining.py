@@ -41,6 +41,13 @@ def test_updates_come_by_count_or_by_time() -> None:
     assert plan.update_due_in_s(3, now=5.0) == 60.0
 
 
+def test_an_update_by_time_is_due_in_time_though_the_clock_was_set_back() -> None:
+    plan = RetrainingPlan(ONLINE, WARM)
+    plan.fitted("refit", labels=10, now=3_600.0)
+    assert plan.update_due_in_s(1, now=0.0) == 60.0
+    assert plan.update_due_in_s(1, now=60.0) == 0.0
+
+
 def test_a_refit_makes_up_for_points_passed_during_a_fit_and_updates_go_on_meanwhile() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
     plan.fitted("refit", labels=10, now=0.0)
