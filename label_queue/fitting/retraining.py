@@ -31,6 +31,8 @@ class RetrainingPlan:
         self._warm = warm
         self.updates_warmly = schedule.updates_warmly and warm.every_labels > 0
         """Whether there are updates at all."""
+        self._has_all_first = schedule.num_rounds is None and not schedule.updates_warmly
+        """Whether all labels come before RL."""
         self._points_passed = 0
         self._has_fitted = False
         self._fitted_at = 0.0
@@ -39,6 +41,9 @@ class RetrainingPlan:
         """Say whether a refit is due at this many labels."""
         if is_forced and self._has_fitted:
             return True
+        if self._has_all_first:
+            # Others are asked for in the place of what was taken back, and no update learns them.
+            self._points_passed = min(self._points_passed, bisect_right(self._points, labels))
         return bisect_right(self._points, labels) > self._points_passed
 
     def update_due_in_s(self, new: int, now: float, *, is_forced: bool = False) -> float | None:

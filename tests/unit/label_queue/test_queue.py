@@ -200,6 +200,27 @@ async def test_offline_fits_once_on_all_labels(make_queue: MakeQueue) -> None:
     assert (await queue.people.run_info("ann")).is_closed
 
 
+async def test_offline_what_is_asked_for_in_the_place_of_what_was_taken_back_is_learned(
+    make_queue: MakeQueue,
+) -> None:
+    queue = make_queue(mode="offline")
+    loop = queue.policy_loop
+    await answer_orders(queue)
+    await label(queue, 40)
+    await loop.next_refit()
+    await loop.reward_served(make_reward(1, ledger_seq=40, learned=range(1, 41)))
+    again = asyncio.create_task(loop.next_refit())
+    last = (await queue.people.me("ann")).last
+    assert last is not None
+    await submit(queue, replace(last.submission, revision=1, outcome="skip", choice=None))
+    await asyncio.sleep(0)
+    assert await answer_orders(queue) == [1]
+    assert not again.done()
+    await label(queue, 1)
+    request = await asyncio.wait_for(again, 60.0)
+    assert [each.seq for each in request.comparisons] == [*range(1, 40), 42]
+
+
 @proves(
     "online/coverage",
     "online/label_to_policy_latency_p50",

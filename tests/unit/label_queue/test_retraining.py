@@ -73,6 +73,10 @@ def test_offline_the_reward_is_frozen_after_its_one_fit() -> None:
     plan.fitted("refit", labels=40, now=0.0)
     assert not plan.is_refit_due(45)
     assert plan.update_due_in_s(5, now=1e9) is None
+    assert not plan.is_refit_due(39)  # one was taken back, and another is asked for
+    assert plan.is_refit_due(40)
+    plan.fitted("refit", labels=40, now=0.0)
+    assert not plan.is_refit_due(40)
 
 
 def _dataset(count: int) -> list[Comparison]:
