@@ -296,7 +296,7 @@ class Run:
         labels = len(self._labels)
         if self._plan.is_refit_due(labels):
             self._fit("refit")
-        elif self._plan.update_due_in_s(labels, now=0.0) == 0.0:
+        elif self._plan.update_due_in_s(labels - len(self._learned), now=0.0) == 0.0:
             self._fit("warm")
 
     def _fit(self, kind: FitKind) -> None:

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
@@ -28,10 +30,6 @@ Choice = tuple[tuple[int, ...], float]
 """Places of the K responses, rising, and the probability of that set, in (0, 1]."""
 Rule = Callable[[Heads, int, random.Random], Choice]
 """Chooses K of the R responses of `heads` [R, M]."""
-
-_LOG_STEP = 0.05
-_TIMES = np.exp(np.arange(-40.0, 7.0, _LOG_STEP))
-"""Before and after these nothing is left that a float would show."""
 
 
 def uniform(num_responses: int, count: int, rng: random.Random) -> Choice:
@@ -50,7 +48,7 @@ def double_thompson(heads: Heads, count: int, rng: random.Random) -> Choice:
     for _ in range(count):
         left = _left(weights, chosen)
         chosen.append(rng.choices(range(len(left)), left)[0])
-    return tuple(sorted(chosen)), _probability_of_set(weights, chosen)
+    return tuple(sorted(chosen)), _probability_of_set(weights, tuple(chosen))
 
 
 def thompson_variance(heads: Heads, count: int, rng: random.Random) -> Choice:
@@ -61,7 +59,7 @@ def thompson_variance(heads: Heads, count: int, rng: random.Random) -> Choice:
     probability = sum(
         weights[each] for each in chosen if _least_known(heads, each, count) == chosen
     )
-    return chosen, probability
+    return chosen, float(probability)
 
 
 def information_directed(heads: Heads, count: int, rng: random.Random) -> Choice:
@@ -96,37 +94,45 @@ def preference_variance(heads: Heads) -> float:
     return float((powers / powers.sum(axis=0)).var(axis=1).mean())
 
 
-def shares_of_best(heads: Heads) -> list[float]:
+def shares_of_best(heads: Heads) -> list[Fraction]:
     """Return the share of particles whose best each response is, [R]; equals share a particle."""
     is_best = heads == heads.max(axis=0)
-    return [float(share) for share in (is_best / is_best.sum(axis=0)).mean(axis=1)]
+    num_best = is_best.sum(axis=0)
+    shares = [Fraction(0)] * len(heads)
+    for number in np.unique(num_best).tolist():
+        counts = is_best[:, num_best == number].sum(axis=1).tolist()
+        shares = [
+            share + Fraction(count, number * heads.shape[1])
+            for share, count in zip(shares, counts, strict=True)
+        ]
+    return shares
 
 
-def _left(weights: Sequence[float], chosen: Sequence[int]) -> list[float]:
+def _left(weights: Sequence[Fraction], chosen: Sequence[int]) -> list[Fraction]:
     """Return the weights of the next draw, 0 for what is chosen."""
-    left = [0.0 if place in chosen else weight for place, weight in enumerate(weights)]
-    if sum(left) > 0:
+    left = [Fraction(0) if place in chosen else weight for place, weight in enumerate(weights)]
+    if any(left):
         return left
-    return [0.0 if place in chosen else 1.0 for place in range(len(weights))]
+    return [Fraction(place not in chosen) for place in range(len(weights))]
 
 
-def _probability_of_set(weights: Sequence[float], places: Sequence[int]) -> float:
+def _probability_of_set(weights: Sequence[Fraction], places: Sequence[int]) -> float:
     """Return the probability that draws without replacement give a set, in whatever order.
 
-    Draws by weight come in the order in which clocks strike whose rates are the weights. The set is
-    first where each of its own has struck before any of the others does, whose rates sum to W:
-    ∫ exp(−t)·Π (1 − exp(−t·w/W)) dt from 0 on, with w of the set. Summed up order by order, that
-    would be 2^K terms of a set of K.
+    Were each response a clock that rings at its weight as rate, the set would be those that ring
+    first: with W the weight of all others, Σ over subsets A of it of (−1)^|A|·W/(W + w(A)). Subsets
+    of equal weight are counted together, since there may be millions and their weights are shares
+    of few particles; and exactly, since their signs alternate.
     """
-    num_weighted = sum(weight > 0 for weight in weights)
-    if num_weighted <= len(places):  # then all of these are in it, and the rest is drawn alike
-        left = len(weights) - num_weighted
-        return 1.0 / math.comb(left, len(places) - num_weighted)
-    others = sum(weight for place, weight in enumerate(weights) if place not in places)
-    rates = np.array([weights[place] for place in places]) / others
-    have_struck = -np.expm1(-np.outer(_TIMES, rates))
-    # Of even steps in log t, where all is smooth: the sum is the integral but for rounding.
-    return float((_TIMES * np.exp(-_TIMES) * have_struck.prod(axis=1)).sum() * _LOG_STEP)
+    inside = [weights[place] for place in places]
+    others = sum(weights) - sum(inside)
+    if not others:  # it holds all that is anybody's best, and of the rest any
+        return 1.0 / math.comb(weights.count(Fraction(0)), inside.count(Fraction(0)))
+    signed = Counter({Fraction(0): 1})
+    for weight in inside:
+        for total, count in list(signed.items()):
+            signed[total + weight] -= count
+    return float(sum(count * others / (others + total) for total, count in signed.items()))
 
 
 def _least_known(heads: Heads, first: int, count: int) -> tuple[int, ...]:

@@ -39,6 +39,9 @@ EXCERPT = 60
 """Characters of a response that an error quotes."""
 MOST_WANTED = 1_000_000
 """Answers that a query may ask for, as the config has it."""
+SURE = 1.0 + 1e-9
+"""Largest probability: ledgers hold some that were added up, of what was certain, to a little more
+than 1."""
 TOO_LONG = "name the policy that wrote it, or leave the query and its labels out"
 
 T = TypeVar("T")
@@ -69,7 +72,7 @@ def _check_query(query: ComparisonQuery, known: Known, run_id: str, where: str) 
     _check_candidate_ids(query, where)
     if query.query_id in known.queries:
         raise InputError(f"{where}: query_id: {query.query_id!r} comes twice")
-    if not 0 < query.selection_probability <= 1:
+    if not 0 < query.selection_probability <= SURE:
         raise InputError(
             f"{where}: selection_probability: want more than 0 and at most 1, got "
             f"{query.selection_probability}"

@@ -43,10 +43,9 @@ def judged_rates(
     own: list[ValidationVote] = []
     shared: dict[str, None] = {}
     for vote in training:
-        if vote.query_id not in judged:
+        # Once there are enough queries, what others said of the same ones long before counts too.
+        if vote.query_id not in (shared if len(shared) == last else judged):
             continue
-        if len(shared) == last and vote.query_id not in shared:
-            break
         shared[vote.query_id] = None
         own.append(vote)
     by_training = winrate(own)

@@ -31,38 +31,42 @@ class RetrainingPlan:
         self._warm = warm
         self.updates_warmly = schedule.updates_warmly and warm.every_labels > 0
         """Whether there are updates at all."""
+        self._has_all_first = schedule.num_rounds is None and not schedule.updates_warmly
+        """Whether all labels come before RL."""
         self._points_passed = 0
         self._has_fitted = False
-        self._labels_fitted = 0
         self._fitted_at = 0.0
 
     def is_refit_due(self, labels: int, *, is_forced: bool = False) -> bool:
         """Say whether a refit is due at this many labels."""
         if is_forced and self._has_fitted:
             return True
+        if self._has_all_first:
+            # Others are asked for in the place of what was taken back, and no update learns them.
+            self._points_passed = min(self._points_passed, bisect_right(self._points, labels))
         return bisect_right(self._points, labels) > self._points_passed
 
-    def update_due_in_s(self, labels: int, now: float, *, is_forced: bool = False) -> float | None:
+    def update_due_in_s(self, new: int, now: float, *, is_forced: bool = False) -> float | None:
         """Return the seconds after which a warm update is due: 0 at once; None: with time, never.
 
         Args:
-            labels: That there are.
+            new: Labels that came since the last fit was ordered. It is not by how many there are
+                more: as many may have been taken back.
             now: On the clock of `fitted`.
             is_forced: Whether a refit is forced.
         """
-        new = labels - self._labels_fitted
         if is_forced or self._points_passed == 0 or not self.updates_warmly or new <= 0:
             return None
         if new >= self._warm.every_labels:
             return 0.0
+        self._fitted_at = min(self._fitted_at, now)  # the clock may have been set back
         return max(0.0, self._fitted_at + self._warm.every_s - now)
 
     def fitted(self, kind: FitKind, *, labels: int, now: float) -> None:
-        """Note a new reward version, ordered when there were `labels` labels."""
+        """Note a new reward version, ordered when there were `labels` labels in all."""
         if kind == "refit":
             self._points_passed = bisect_right(self._points, labels)
         self._has_fitted = True
-        self._labels_fitted = labels
         self._fitted_at = now
 
     @property

@@ -93,6 +93,8 @@ class RewardFits:
         self._learned = learned
         self._schedule = schedule
         self._plan = RetrainingPlan(schedule, config.warm)
+        self._fitted_through = 0
+        """The newest event when the last fit was ordered; 0 before the first."""
         self._go_on_from_ledger()
         self._asking: dict[FitKind, asyncio.Lock] = {
             "refit": asyncio.Lock(),
@@ -132,7 +134,10 @@ class RewardFits:
         # Without any label left there is nothing to fit: people are asked for others.
         is_forced = self._shift.forces_refit and labels > 0
         if kind == "warm":
-            return self._plan.update_due_in_s(labels, self._clock(), is_forced=is_forced)
+            # Where there are no updates events add up, and to count them would take ever longer.
+            is_asked = self._plan.updates_warmly
+            new = self._state.history.num_joined(self._fitted_through) if is_asked else 0
+            return self._plan.update_due_in_s(new, self._clock(), is_forced=is_forced)
         return 0.0 if self._plan.is_refit_due(labels, is_forced=is_forced) else None
 
     async def _order(self, kind: FitKind, labels: int) -> None:
@@ -154,6 +159,7 @@ class RewardFits:
         else:
             # All that is new was left out by the cap on a labeler's weight.
             self._plan.fitted("warm", labels=labels, now=self._clock())
+            self._fitted_through = moment.view.last_seq
 
     async def catch_up(self, refit: RewardVersion) -> FitRequest | None:
         """Return the update that a refit needs; see `PolicyLoopSide.catch_up`."""
@@ -269,4 +275,5 @@ class RewardFits:
 
     def _fitted(self, version: RewardVersion, *, labels: int) -> None:
         self._plan.fitted(version.kind, labels=labels, now=self._clock())
+        self._fitted_through = version.ledger_seq
         self._state.points_learned = self._plan.points_passed

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
+import numpy as np
+
 from label_queue.folds.changes import Changes
 from label_queue.folds.event_log import EventLog, Picked, Reader
 from label_queue.folds.label_table import LabelColumns, LabelTable
@@ -174,6 +176,11 @@ class LabelHistory(TrainingLabels):
     def num_training(self, seq: int) -> int:
         """Return how many labels the training set had after the event of that sequence number."""
         return self._sizes[min(seq, len(self._sizes) - 1)]
+
+    def num_joined(self, seq: int) -> int:
+        """Return how many labels joined the training set after an event, whatever has left it."""
+        sizes = np.array(self._sizes[min(seq, len(self._sizes) - 1) :], dtype=np.int64)
+        return int(np.diff(sizes).clip(min=0).sum())
 
     def table(self) -> LabelTable:
         """Return a snapshot of all labels in columns, without going through them."""

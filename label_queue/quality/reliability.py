@@ -90,12 +90,14 @@ def judgement(
     number = {name: i for i, name in enumerate(names)}
     known = [(gold or {}).get(name, (0, 0)) for name in names]
     worth: dict[str, dict[int, float]] = {}
-    answers = _Answers.of(compress(ordered, judges(given)), number)
+    judging = list(compress(ordered, judges(given)))
+    answers = _Answers.of(judging, number)
+    k = int(np.median([len(each.candidate_token_ids) for each in judging])) if judging else 2
     if answers is None:
         nothing = np.empty(0)
-        found = np.array([posterior_mean(nothing, nothing, pair) for pair in known])
+        found = np.array([posterior_mean(nothing, nothing, pair, k) for pair in known])
     else:
-        panel = _Judges(answers, known)
+        panel = _Judges(answers, known, k)
         found = np.full(len(names), PRIOR_TRUE / (PRIOR_TRUE + PRIOR_NOISE))
         for _ in range(MAX_ROUNDS):
             before, found = found, panel.next_round(found)
@@ -204,12 +206,13 @@ class _Judges:
     a reward learns from 1,500 comparisons at most. So the time is bounded.
     """
 
-    def __init__(self, answers: _Answers, gold: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, answers: _Answers, gold: Sequence[tuple[int, int]], k: int) -> None:
+        """Take K of gold beside it: of a ranking all choices but the first are of fewer."""
         self._answers = answers
         self._gold = gold
+        self._k = k
         self._group = np.arange(len(gold)) % MAX_GROUPS
         choices, labeler = answers.choices, answers.labeler
-        self._k = int(np.median(choices.sizes))
         groups = [self._group[labeler] == group for group in range(int(self._group.max()) + 1)]
         self._judged = [(choices.take(own), labeler[own]) for own in groups]
         self._judged_rows = [np.repeat(own, choices.sizes) for own in groups]

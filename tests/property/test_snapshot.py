@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -180,3 +180,7 @@ def test_the_training_set_is_as_large_as_is_counted_for_each_moment(
     for seq in range(run.last_seq + 1):
         counted = run.live.history.num_training(seq)
         assert counted == len(run.live.view().dataset(seq, CONFIG.quality))
+    sizes = [run.live.history.num_training(seq) for seq in range(run.last_seq + 1)]
+    for seq in range(run.last_seq + 1):
+        joined = sum(max(0, after - before) for before, after in pairwise(sizes[seq:]))
+        assert run.live.history.num_joined(seq) == joined

@@ -249,6 +249,10 @@ def test_what_a_ledger_would_keep_the_first_of_comes_once(
             "line 2: selection_probability: want more than 0 and at most 1, got 0",
         ),
         (
+            lambda lines: first(lines, "query").update(selection_probability=1.001),
+            "line 2: selection_probability: want more than 0 and at most 1, got 1.001",
+        ),
+        (
             lambda lines: first(lines, "label_event").update(strength=7),
             "line 10: strength: want 1 to 4, got 7",
         ),

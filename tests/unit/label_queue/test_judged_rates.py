@@ -99,6 +99,9 @@ def test_all_votes_on_a_query_that_is_among_the_newest_count() -> None:
     ]
     judging = [vote(1, "dot", is_win=True), vote(2, "dot", is_win=True)]
     assert judged_rates(training, judging, last=1).by_training.num_labels == 2
+    # bob's was given before ann's of another query.
+    apart = judged_rates([training[0], training[2], training[1]], judging, last=1)
+    assert (apart.num_queries, apart.by_training.num_labels, apart.gap) == (1, 2, -0.5)
 
 
 def test_where_nothing_is_shared_there_is_no_gap() -> None:

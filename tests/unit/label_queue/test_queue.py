@@ -200,6 +200,27 @@ async def test_offline_fits_once_on_all_labels(make_queue: MakeQueue) -> None:
     assert (await queue.people.run_info("ann")).is_closed
 
 
+async def test_offline_what_is_asked_for_in_the_place_of_what_was_taken_back_is_learned(
+    make_queue: MakeQueue,
+) -> None:
+    queue = make_queue(mode="offline")
+    loop = queue.policy_loop
+    await answer_orders(queue)
+    await label(queue, 40)
+    await loop.next_refit()
+    await loop.reward_served(make_reward(1, ledger_seq=40, learned=range(1, 41)))
+    again = asyncio.create_task(loop.next_refit())
+    last = (await queue.people.me("ann")).last
+    assert last is not None
+    await submit(queue, replace(last.submission, revision=1, outcome="skip", choice=None))
+    await asyncio.sleep(0)
+    assert await answer_orders(queue) == [1]
+    assert not again.done()
+    await label(queue, 1)
+    request = await asyncio.wait_for(again, 60.0)
+    assert [each.seq for each in request.comparisons] == [*range(1, 40), 42]
+
+
 @proves(
     "online/coverage",
     "online/label_to_policy_latency_p50",
@@ -245,6 +266,25 @@ async def test_a_version_that_does_not_say_its_list_has_that_of_the_fit_it_was_o
     assert second.learned == as_ranges(each.seq for each in warm.comparisons)
     # What a warm update replays is no more than was learned.
     assert warm.labels_used == 13
+
+
+async def test_as_many_new_labels_as_were_taken_back_are_learned_all_the_same(
+    queue: LabelQueue, make_queue: MakeQueue
+) -> None:
+    loop = queue.policy_loop
+    await answer_orders(queue)
+    await label(queue, 10)
+    await loop.next_refit()
+    await loop.reward_served(make_reward(1, ledger_seq=10, learned=range(1, 11)))
+    last = (await queue.people.me("ann")).last
+    assert last is not None
+    await submit(queue, replace(last.submission, revision=1, outcome="skip", choice=None))
+    await answer_orders(queue)
+    await label(queue, 3)
+    update = await asyncio.wait_for(loop.next_update(), 60.0)
+    assert [each.seq for each in update.comparisons if each.seq > 10] == [12, 13, 14]
+    again = await asyncio.wait_for(make_queue().policy_loop.next_update(), 60.0)
+    assert again.comparisons == update.comparisons
 
 
 async def test_a_revised_label_is_learned_anew_and_counts_once(queue: LabelQueue) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -84,6 +84,47 @@ def test_the_probability_that_is_logged_is_how_often_it_happens(name: str, count
         assert abs(counts[places] / draws - probability) < 5 * error + 1e-9, places
     # What was never drawn in so many is rare.
     assert sum(said.values()) == pytest.approx(1.0, abs=0.01)
+
+
+def in_any_order(weights: list[float], places: tuple[int, ...]) -> float:
+    """How likely a set is drawn without replacement, order by order; some weight is left over."""
+    total = 0.0
+    for order in permutations(places):
+        left, chance = sum(weights), 1.0
+        for place in order:
+            chance *= weights[place] / left
+            left -= weights[place]
+        total += chance
+    return total
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_set_is_as_likely_as_all_its_orders_together(seed: int) -> None:
+    heads = np.random.default_rng(seed).integers(0, 4, size=(12, 40)).astype(float)
+    weights = [float(each) for each in shares_of_best(heads)]
+    assert sum(each > 0 for each in weights) > 5
+    places, probability = double_thompson(heads, 5, random.Random(seed))
+    assert probability == pytest.approx(in_any_order(weights, places), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["double_thompson", "thompson_variance"])
+def test_no_probability_is_above_one_by_rounding(name: str) -> None:
+    # What was drawn for certain came to 1.0000000000000002, which no record may say.
+    for seed in (1, 1_066):
+        rng = np.random.default_rng(seed)
+        num_particles, num_responses = int(rng.integers(2, 21)), int(rng.integers(2, 10))
+        count = int(rng.integers(2, min(num_responses, 5) + 1))
+        heads = rng.normal(size=(num_responses, num_particles))
+        _, probability = RULES[name](heads, count, random.Random(seed))
+        assert 0 < probability <= 1
+
+
+def test_as_many_as_a_query_may_have_are_drawn_with_their_probability() -> None:
+    places, probability = double_thompson(np.zeros((40, 20)), 26, random.Random(0))
+    assert len(places) == 26
+    assert probability == pytest.approx(1 / math.comb(40, 26), rel=1e-12)
+    heads = np.eye(40)  # as many particles, each with a best of its own
+    assert double_thompson(heads, 26, random.Random(0))[1] == pytest.approx(probability, rel=1e-12)
 
 
 def test_where_all_particles_agree_the_second_of_a_pair_is_any_other() -> None:

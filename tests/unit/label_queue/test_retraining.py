@@ -33,30 +33,37 @@ def test_nothing_is_due_before_the_first_refit_point() -> None:
 def test_updates_come_by_count_or_by_time() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
     plan.fitted("refit", labels=10, now=0.0)
-    assert plan.update_due_in_s(10, now=1e9) is None
-    assert plan.update_due_in_s(13, now=50.0) == 10.0
-    assert plan.update_due_in_s(13, now=60.0) == 0.0
-    assert plan.update_due_in_s(14, now=0.0) == 0.0
+    assert plan.update_due_in_s(0, now=1e9) is None
+    assert plan.update_due_in_s(3, now=50.0) == 10.0
+    assert plan.update_due_in_s(3, now=60.0) == 0.0
+    assert plan.update_due_in_s(4, now=0.0) == 0.0
     plan.fitted("warm", labels=14, now=5.0)
-    assert plan.update_due_in_s(17, now=5.0) == 60.0
+    assert plan.update_due_in_s(3, now=5.0) == 60.0
+
+
+def test_an_update_by_time_is_due_in_time_though_the_clock_was_set_back() -> None:
+    plan = RetrainingPlan(ONLINE, WARM)
+    plan.fitted("refit", labels=10, now=3_600.0)
+    assert plan.update_due_in_s(1, now=0.0) == 60.0
+    assert plan.update_due_in_s(1, now=60.0) == 0.0
 
 
 def test_a_refit_makes_up_for_points_passed_during_a_fit_and_updates_go_on_meanwhile() -> None:
     plan = RetrainingPlan(ONLINE, WARM)
     plan.fitted("refit", labels=10, now=0.0)
     assert plan.is_refit_due(31)
-    assert plan.update_due_in_s(31, now=0.0) == 0.0
+    assert plan.update_due_in_s(21, now=0.0) == 0.0
     plan.fitted("warm", labels=35, now=0.0)
     assert plan.is_refit_due(35)
     plan.fitted("refit", labels=31, now=0.0)
     assert not plan.is_refit_due(39)
-    assert plan.update_due_in_s(39, now=0.0) == 0.0
+    assert plan.update_due_in_s(8, now=0.0) == 0.0
 
 
 def test_updates_can_be_turned_off() -> None:
     plan = RetrainingPlan(ONLINE, WarmConfig(every_labels=0))
     plan.fitted("refit", labels=10, now=0.0)
-    assert plan.update_due_in_s(19, now=1e9) is None
+    assert plan.update_due_in_s(9, now=1e9) is None
 
 
 def test_offline_the_reward_is_frozen_after_its_one_fit() -> None:
@@ -65,7 +72,11 @@ def test_offline_the_reward_is_frozen_after_its_one_fit() -> None:
     assert not plan.is_refit_due(39)
     plan.fitted("refit", labels=40, now=0.0)
     assert not plan.is_refit_due(45)
-    assert plan.update_due_in_s(45, now=1e9) is None
+    assert plan.update_due_in_s(5, now=1e9) is None
+    assert not plan.is_refit_due(39)  # one was taken back, and another is asked for
+    assert plan.is_refit_due(40)
+    plan.fitted("refit", labels=40, now=0.0)
+    assert not plan.is_refit_due(40)
 
 
 def _dataset(count: int) -> list[Comparison]:
@@ -216,7 +227,7 @@ def test_a_refit_is_forced_once_something_was_learned_and_no_update_comes_before
     assert not plan.is_refit_due(9, is_forced=True)
     plan.fitted("refit", labels=10, now=0.0)
     assert plan.is_refit_due(10, is_forced=True)
-    assert plan.update_due_in_s(19, now=1e9, is_forced=True) is None
+    assert plan.update_due_in_s(9, now=1e9, is_forced=True) is None
     offline = LabelSchedule(total=40, initial=40, num_episodes=100, refits=3)
     frozen = RetrainingPlan(offline, WARM)
     frozen.fitted("refit", labels=40, now=0.0)

@@ -102,6 +102,18 @@ def test_ties_alone_leave_the_prior_and_gold() -> None:
     assert reliabilities([tie], {"ann": (0, 20)})["ann"] < 0.25
 
 
+def test_gold_has_as_many_candidates_as_the_queries_whatever_is_said_of_them() -> None:
+    [query, *_] = simulate_comparisons({"ann": CAREFUL}, 1, num_candidates=4, overlap=0.0)
+    # Of responses without tokens nothing is known but gold.
+    query = replace(query, candidate_token_ids=((),) * 4, outcome="tie", choice=None)
+    ranking = replace(query, outcome="ranking", ranking=(2, 0, 3, 1))
+    known = posterior_mean(NOTHING, NOTHING, (10, 20), k=4)
+    assert abs(known - posterior_mean(NOTHING, NOTHING, (10, 20), k=3)) > 0.02
+    for said in (query, ranking):
+        found = reliabilities([said], {"ann": (10, 20)})
+        assert found["ann"] == pytest.approx(known, abs=1e-6)
+
+
 def test_responses_without_tokens_leave_the_prior() -> None:
     comparisons = simulate_comparisons({"ann": CAREFUL, "bob": RANDOM}, 30, overlap=0.0)
     empty = [replace(each, candidate_token_ids=((), ())) for each in comparisons]
