@@ -17,19 +17,25 @@ def correlation_above(correlation: float, count: int, z: float) -> float:
     return math.tanh(math.atanh(bounded) + z / math.sqrt(count - 3))
 
 
-def longest_fall(wins: Sequence[bool], worst_rate: float) -> tuple[float, int]:
+def longest_fall(wins: Sequence[float], worst_rate: float) -> tuple[float, int]:
     """Return the CUSUM of log-likelihood ratios of `worst_rate` against ½, and since when.
 
-    S ← max(0, S + log(p(x)/½)) over the votes in order (Page 1954). While wins come at a rate of ½
-    or above, e^S exceeds A in the mean no sooner than after A votes (Lorden 1971): each ratio has
-    an expectation of at most 1.
+    S ← max(0, S + log(p(x)/½)) over what was asked, in order (Page 1954). While wins come at a rate
+    of ½ or above, e^S exceeds A in the mean no sooner than after A of them (Lorden 1971): each
+    ratio has an expectation of at most 1. So has e to the mean of several on one question, however
+    alike they are, since e^x is convex.
+
+    Args:
+        wins: 1 for a win and 0 for a loss, or the share of wins where several were asked the same.
+        worst_rate: p(win).
 
     Returns:
-        S after the last vote, and the index of the first vote that is counted in it.
+        S at the end, and the index of the first that is counted in it.
     """
+    of_win, of_loss = math.log(2 * worst_rate), math.log(2 * (1 - worst_rate))
     total, begin = 0.0, 0
-    for index, is_win in enumerate(wins):
-        total += math.log(2 * (worst_rate if is_win else 1 - worst_rate))
+    for index, share in enumerate(wins):
+        total += share * of_win + (1 - share) * of_loss
         if total <= 0:
             total, begin = 0.0, index + 1
     return total, begin

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
 from cluster.guards import winrate
 from cluster.guards.confidence import longest_fall
 from cluster.guards.winrate import WinrateConfig, WinrateState
+from label_queue.figures.agreement import wilson_bounds
 from label_queue.figures.validation import ValidationVote
 
 
@@ -69,6 +71,28 @@ def test_as_good_as_the_reference_is_no_reason_to_stop_in_thousands_of_votes() -
 
 def _top(wins: list[bool]) -> float:
     return max(longest_fall(wins[:count], 0.3)[0] for count in range(1, len(wins) + 1))
+
+
+def test_many_answers_to_few_queries_do_not_trip_a_policy_as_good_as_the_reference() -> None:
+    """Ten labelers who see one query alike are no ten votes: three such were enough to stop."""
+
+    def answers(is_win: bool, query: int) -> list[ValidationVote]:
+        given = votes([is_win] * 10, since=10 * query)
+        return [
+            replace(each, query_id=f"q{query}", labeler_id=f"l{number}")
+            for number, each in enumerate(given)
+        ]
+
+    lost = [each for query in range(28) for each in answers(False, query)]
+    assert winrate.judge(WinrateConfig(), WinrateState(), lost[:270])[1] is None
+    _, verdict = winrate.judge(WinrateConfig(), WinrateState(), lost)
+    assert verdict is not None
+    assert verdict.figures["num_votes"] == 280
+    # As if it were known of 28 trials that all were lost, not of 280.
+    assert verdict.figures["high"] == pytest.approx(wilson_bounds(0, 28)[1])
+    split = [replace(each, is_win=number % 2 == 0) for number, each in enumerate(lost)]
+    assert winrate.judge(WinrateConfig(), WinrateState(), split)[1] is None
+    assert longest_fall([0.5] * 100, 0.3)[0] == 0.0
 
 
 def test_wins_of_long_ago_do_not_hide_that_it_loses_now() -> None:
