@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Literal, cast
 
 from label_queue.connectors.port import Answer
-from label_queue.connectors.rows import MALFORMED
+from label_queue.connectors.rows import MALFORMED, whole
 from protocol.errors import InvalidLabel
 from protocol.labels import Outcome
 
@@ -43,7 +43,7 @@ def read_values(values: Mapping[str, Mapping[str, Any]], *, is_discarded: bool) 
         try:
             value = wrapped["value"]
             if question == "strength":
-                strength = int(value)
+                strength = whole(value)
             elif question == "comment":
                 comment = _text(value)
             elif question.startswith(MARKS):
@@ -77,7 +77,7 @@ def _answer(
 
 def _ranking(items: Sequence[Mapping[str, Any]]) -> tuple[str, ...] | None:
     """Return letters, best first; None where all share one rank."""
-    ranks = [int(item["rank"]) for item in items]
+    ranks = [whole(item["rank"]) for item in items]
     if len(items) > 1 and len(set(ranks)) == 1:
         return None
     if len(set(ranks)) < len(ranks):
@@ -85,14 +85,16 @@ def _ranking(items: Sequence[Mapping[str, Any]]) -> tuple[str, ...] | None:
             "some share a rank and others do not: rank all apart, or all alike for a tie",
             f"values.{PREFERENCE}",
         )
-    return tuple(_text(item["value"]) for item in sorted(items, key=lambda item: item["rank"]))
+    return tuple(
+        _text(item["value"]) for item in sorted(items, key=lambda item: whole(item["rank"]))
+    )
 
 
 def _mark(letter: str, span: Mapping[str, Any]) -> Mark:
     label = span["label"]
     if label not in ("good", "bad"):
         raise ValueError(label)
-    return letter, int(span["start"]), int(span["end"]), cast(Literal["good", "bad"], label)
+    return letter, whole(span["start"]), whole(span["end"]), cast(Literal["good", "bad"], label)
 
 
 def _text(value: object) -> str:

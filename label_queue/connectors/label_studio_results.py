@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from label_queue.connectors.port import Answer
-from label_queue.connectors.rows import MALFORMED
+from label_queue.connectors.rows import MALFORMED, whole
 from protocol.errors import InvalidLabel
 from protocol.labels import Outcome
 
@@ -83,11 +83,12 @@ def _pairwise(item: Mapping[str, Any], said: _Said) -> None:
 
 
 def _choices(item: Mapping[str, Any], said: _Said) -> None:
-    for value in item["value"]["choices"]:
-        if value in VERDICTS:
-            said.verdicts.append(value)
+    for value in _texts(item["value"]["choices"]):
+        verdict = next((each for each in VERDICTS if value == each), None)
+        if verdict is not None:
+            said.verdicts.append(verdict)
         else:
-            said.choices.append(_text(value))
+            said.choices.append(value)
 
 
 def _ranker(item: Mapping[str, Any], said: _Said) -> None:
@@ -96,11 +97,11 @@ def _ranker(item: Mapping[str, Any], said: _Said) -> None:
 
 
 def _rating(item: Mapping[str, Any], said: _Said) -> None:
-    said.strength = int(item["value"]["rating"])
+    said.strength = whole(item["value"]["rating"])
 
 
 def _textarea(item: Mapping[str, Any], said: _Said) -> None:
-    said.comments += [_text(text) for text in item["value"]["text"]]
+    said.comments += _texts(item["value"]["text"])
 
 
 def _labels(item: Mapping[str, Any], said: _Said) -> None:
@@ -108,8 +109,13 @@ def _labels(item: Mapping[str, Any], said: _Said) -> None:
     [mark] = value["labels"]
     if mark not in MARKS:
         raise ValueError(mark)
-    start, end = int(value["start"]), int(value["end"])
+    start, end = whole(value["start"]), whole(value["end"])
     said.spans.append((_text(item["to_name"]), start, end, cast(Literal["good", "bad"], mark)))
+
+
+def _texts(value: Any) -> list[str]:
+    """Return what a list holds; who writes by the API may give one text without a list."""
+    return [value] if isinstance(value, str) else [_text(each) for each in value]
 
 
 def _text(value: object) -> str:

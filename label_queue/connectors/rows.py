@@ -79,6 +79,17 @@ def tool_id(value: object) -> str:
     return writable(as_payload(value) if not isinstance(value, str) else value, MAX_ID_CHARS)
 
 
+def whole(value: Any) -> int:
+    """Return a number of a tool's, which may come as text or with a point: 3, "3", 3.0.
+
+    Raises one of `MALFORMED` for any other: cut off it would be another answer.
+    """
+    number = int(value)
+    if isinstance(value, bool) or number != float(value):
+        raise ValueError(f"{value!r} is no whole number")
+    return number
+
+
 def writable(text: str, limit: int) -> str:
     """Return a text's first characters, what no ledger can hold as escapes.
 

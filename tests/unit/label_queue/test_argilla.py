@@ -282,6 +282,10 @@ RANKS = [{"value": "a", "rank": 2}, {"value": "b", "rank": 1}]
         ({"preference": RANKS}, Answer(outcome="ranking", ranking=("b", "a"))),
         ({"preference": [{**each, "rank": 1} for each in RANKS]}, Answer(outcome="tie")),
         (
+            {"preference": [{"value": "a", "rank": "10"}, {"value": "b", "rank": "9"}]},
+            Answer(outcome="ranking", ranking=("b", "a")),
+        ),
+        (
             {
                 "comment": "so",
                 "strength": 4,
@@ -313,6 +317,11 @@ def test_values_are_read_by_their_questions(values: dict[str, Any], answer: Answ
         ({"preference": {"value": [*RANKS, {"value": "c", "rank": 1}]}}, "values.preference"),
         ({"preference": {"value": [{"value": "a"}]}}, "values.preference"),
         ({"preference": {"value": [{"value": "a", "rank": None}]}}, "values.preference"),
+        (
+            {"preference": {"value": [{"value": "a", "rank": 1.5}, {"value": "b", "rank": 1.2}]}},
+            "values.preference",
+        ),
+        ({"preference": {"value": "a"}, "strength": {"value": 2.5}}, "values.strength"),
         ({"preference": {"value": "a"}, "strength": {"value": "much"}}, "values.strength"),
         ({"preference": {"value": "a"}, "marks_a": {"value": [{}]}}, "values.marks_a"),
         ({"preference": {"value": "a"}, "comment": {"value": 1}}, "values.comment"),

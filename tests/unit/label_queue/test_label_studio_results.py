@@ -40,6 +40,14 @@ SPAN = {"type": "labels", "to_name": "b", "value": {"start": 1, "end": 4, "label
             ),
         ),
         ([*pick("tie"), RATING], Answer(outcome="tie")),
+        (
+            [
+                {"type": "choices", "value": {"choices": "a"}},
+                {"type": "textarea", "value": {"text": "because"}},
+            ],
+            Answer(outcome="choice", choice="a", comment="because"),
+        ),
+        ([{"type": "choices", "value": {"choices": "tie"}}], Answer(outcome="tie")),
     ],
 )
 def test_results_are_read_by_their_tags(items: list[dict[str, Any]], answer: Answer) -> None:
@@ -63,6 +71,8 @@ def test_a_cancelled_annotation_is_a_skip() -> None:
         ([{"type": "ranker", "value": {"ranker": {}}}], "result.0.value"),
         ([{"type": "labels", "to_name": "a", "value": {"labels": ["ugly"]}}], "result.0.value"),
         ([{"type": "rating"}], "result.0.value"),
+        ([{"type": "rating", "value": {"rating": 2.5}}, *pick("a")], "result.0.value"),
+        ([{**SPAN, "value": {**SPAN["value"], "end": 3.5}}, *pick("a")], "result.0.value"),
     ],
 )
 def test_results_that_say_nothing_name_the_item(items: list[dict[str, Any]], field: str) -> None:

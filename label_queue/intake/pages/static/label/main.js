@@ -22,7 +22,7 @@ import { Unfinished } from "./unfinished.js";
 const SECTIONS = ["loading", "waiting", "closed", "ended", "changed", "over", "task"];
 const GUIDELINES_SEEN = `andon-guidelines:${meta("andon-run")}`;
 
-/** How long an answer on its way is waited for by somebody who leaves. */
+/** How long an answer on its way is waited for by somebody who leaves, or would change it. */
 const LAST_ANSWER_MS = 2_000;
 
 const NOBODYS = new Answer({
@@ -34,6 +34,8 @@ const attention = new Attention();
 let answer = null;
 /** The answer put aside while the last one is changed. @type {Answer | null} */
 let putAside = null;
+/** How many answers were given on this page. */
+let numGiven = 0;
 let isEnded = false;
 /** Whether the page goes by what somebody does on it: another language is another page, in the same tab. */
 let isGoingOn = false;
@@ -169,6 +171,7 @@ function choose(id) {
 function give(aside) {
   if (answer === null) return;
   byId("refused").hidden = true;
+  numGiven += 1;
   outbox.add(answer.submission(attention.activeMs, aside));
   if (answer.revision > 0) stopRevising();
   else line.next();
@@ -220,11 +223,15 @@ async function undo() {
 
 async function openLast() {
   if (answer !== null && answer.revision > 0) return;
+  const givenBefore = numGiven;
   if (outbox.pending.length > 0) {
     announce(say("undo.still_saving"));
-    await outbox.drain();
+    await Promise.race([outbox.drain(), pause(LAST_ANSWER_MS)]);
+    if (outbox.pending.length > 0) return;
   }
   const me = await own.refresh();
+  // Whoever has gone on meanwhile, or says why they skip the task, would answer another one than they saw.
+  if (numGiven !== givenBefore || document.querySelector("dialog[open]") !== null) return;
   if (me === null || me.last === null) {
     announce(say("undo.none"));
     return;
