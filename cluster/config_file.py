@@ -23,7 +23,7 @@ from protocol.errors import ConfigError, MissingError
 from protocol.files import put_whole, reading, writing
 from protocol.settings import DISGUISED, UNSHOWN
 
-MEND_CONFIG = "`andon run CONFIG.toml` takes one"
+MEND_CONFIG = "name a TOML file, as those in examples/"
 KIND = "kind"
 """The key that says of which kind a section of a list is, where they are of several."""
 PROBLEMS_SAID = 5

@@ -45,7 +45,7 @@ def train(config: Path, reward: str, folder: Path | None, overrides: tuple[str, 
     from cluster.run import run_to_end
     from cluster.starting.given_reward import find_bundle
 
-    bundle = find_bundle(reward)
+    bundle = find_bundle(reward, "--reward")
     fixed = ('run.mode="fixed"', f"run.reward={json.dumps(str(bundle))}")
     run_to_end(load_config(config, (*NOBODY_LABELS, *overrides, *fixed)), folder)
 

@@ -48,30 +48,31 @@ class GivenReward:
         return self._version
 
 
-def find_bundle(reference: str) -> Path:
+def find_bundle(reference: str, what: str = "run.reward") -> Path:
     """Return the folder of the reward version that somebody names.
 
     Args:
         reference: A bundle's folder; the folder of a fit, or of a run, for the newest in it
             that replicas have not refused; or with "@7" after it for version 7.
+        what: Names it in errors: the key or option by which it was given.
 
     Raises:
         MissingError: There is no such version; names those there are.
         InputError: What follows the "@" is no version, or it is no path.
         ResourceError: It may not be read.
     """
-    path, version = _parted(reference)
-    with reading(path, "run.reward", MEND):
+    path, version = _parted(reference, what)
+    with reading(path, what, MEND):
         if version is None and (path / MANIFEST_FILE).is_file():
             return path.absolute()
         root = RunFolder(path).rewards if RunFolder(path).state.exists() else path
         kept = {int(each.name[1:]): each for each in versions_in(root)}
         chosen = newest_bundle(root) if version is None else kept.get(version)
     if not kept or (version is None and chosen is None):
-        raise MissingError(f"run.reward: {reference} holds no reward version; {MEND}")
+        raise MissingError(f"{what}: {reference} holds no reward version; {MEND}")
     if chosen is None:
         raise MissingError(
-            f"run.reward: {path} has no reward version {version}; it has "
+            f"{what}: {path} has no reward version {version}; it has "
             f"{', '.join(map(str, sorted(kept)))}"
         )
     return chosen.absolute()
@@ -199,13 +200,13 @@ def adopt(bundle: Path, root: Path) -> RewardVersion:
     )
 
 
-def _parted(reference: str) -> tuple[Path, int | None]:
+def _parted(reference: str, what: str) -> tuple[Path, int | None]:
     """Return path and version of a reference; a path that has an "@" of its own stays whole."""
     before, at, after = reference.rpartition("@")
-    if not at or is_there(Path(reference), "run.reward", MEND):
+    if not at or is_there(Path(reference), what, MEND):
         return Path(reference), None
     if not (after.isascii() and after.isdecimal() and len(after) < 16):
-        raise InputError(f"run.reward: {reference}: want a number after the @; {MEND}")
+        raise InputError(f"{what}: {reference}: want a number after the @; {MEND}")
     return Path(before), int(after)
 
 

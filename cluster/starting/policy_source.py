@@ -36,8 +36,7 @@ def policy_folder(path: str, revision: str | None = None, what: str = KEY) -> Pa
         ResourceError: It may not be looked into.
     """
     folder = _found(path, revision, _NEEDED, _LEFT_OUT, what=what)
-    if not is_there(folder, what, MEND):
-        raise MissingError(f"{what} {folder} does not exist: {MEND}")
+    _refuse_missing(folder, what)
     inspect_model(folder)
     return folder.resolve()
 
@@ -74,6 +73,7 @@ def model_shape(run: RunConfig) -> Any:
         return language_model_config(len(SPECIAL_TOKENS) + len(words), run.base_model)
     assert run.policy is not None, "a run starts from one of the two"
     folder = _found(run.policy.path, run.policy.revision, (CONFIG_FILE,))
+    _refuse_missing(folder, KEY)
     if not is_file(folder / CONFIG_FILE, KEY, MEND):
         raise MissingError(f"{KEY} {folder} holds no {CONFIG_FILE}: check the path")
     return read_config(folder)
@@ -96,6 +96,11 @@ def _found(
             "leave policy.revision out, or name the hub id"
         )
     return folder
+
+
+def _refuse_missing(folder: Path, what: str) -> None:
+    if not is_there(folder, what, MEND):
+        raise MissingError(f"{what} {folder} does not exist: {MEND}")
 
 
 def _fetch(

@@ -72,7 +72,7 @@ def closed_port() -> int:
 def test_a_config_that_is_not_there(folder: Path) -> None:
     result = CliRunner().invoke(main, ["run", "none.toml", "--folder", str(folder)])
     assert refusal(result, folder) == (
-        "config none.toml is not a file; `andon run CONFIG.toml` takes one"
+        "config none.toml is not a file; name a TOML file, as those in examples/"
     )
 
 

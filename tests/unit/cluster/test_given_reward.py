@@ -10,7 +10,7 @@ import pytest
 
 from cluster.run_folder import RunFolder
 from cluster.starting.given_reward import GivenReward, adopt, check_given, find_bundle
-from protocol.errors import InputError, MissingError, NotFinite
+from protocol.errors import InputError, MissingError, NotFinite, UserError
 from protocol.fits import RewardVersion
 from reward_service.bundle import load_bundle
 from reward_service.bundle_manifest import read_manifest
@@ -51,8 +51,11 @@ def test_a_bundle_is_named_by_its_folder_its_fit_or_its_run(written: Path, tmp_p
 def test_a_name_that_leads_nowhere_says_what_there_is(written: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="has no reward version 9; it has 1, 2, 3"):
         find_bundle(f"{written}@9")
-    with pytest.raises(MissingError, match="holds no reward version"):
+    with pytest.raises(MissingError, match=r"^run\.reward: .* holds no reward version"):
         find_bundle(str(tmp_path / "nowhere"))
+    for reference in (f"{written}@9", f"{written}@x", str(tmp_path / "nowhere")):
+        with pytest.raises(UserError, match=r"^--reward: "):
+            find_bundle(reference, "--reward")
     kept = tmp_path / "kept"
     shutil.copytree(written, kept)
     shutil.copytree(written / "v000001", kept / "v000001.bak")

@@ -43,6 +43,8 @@ def test_what_is_not_there_is_named_as_it_was_given(tmp_path: Path) -> None:
         find_policy(None, config_at(path), None, tmp_path)
     with pytest.raises(MissingError, match=r"^--policy .*/none does not exist: name a model"):
         find_policy(path, config_at("some/model"), None, tmp_path)
+    with pytest.raises(MissingError, match=r"^policy\.path .*/none does not exist: name a model"):
+        model_shape(config_at(path))  # of which `andon plan` asks the config alone
 
 
 def config_at(path: str, **policy: Any) -> Any:

@@ -83,7 +83,7 @@ def test_a_machine_that_is_none_is_refused(config: Path, option: str) -> None:
 def test_a_model_that_is_not_there_is_named(config: Path) -> None:
     result = andon("plan", str(config), "--set", "policy.path=nowhere")
     assert result.exit_code == EXIT_USER_ERROR
-    assert "nowhere holds no config.json" in result.output
+    assert "nowhere does not exist: name a model" in result.output
 
 
 def test_a_base_model_that_is_yet_to_be_made_has_a_plan() -> None:
