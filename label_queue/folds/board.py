@@ -244,26 +244,48 @@ class QueryBoard:
         ]
 
     def pick(self, labeler_id: str, now: float, max_age_s: float = math.inf) -> OpenQuery | None:
-        """Return the oldest query this labeler may be given, or None. Claims nothing.
+        """Return the query this labeler may be given, or None. Claims nothing.
 
-        One whose time is over, which ends it once more is asked for, is given to nobody anew. It
-        may be one they let lapse: `holders` then names the assignment to go on with. One that they
-        held for `max_age_s` is for others. A judge is given what judges are asked.
+        What they let lapse comes first, in the order in which it was given, whatever it is for:
+        `holders` then names the assignment to go on with. One that they held for `max_age_s` is for
+        others. Else it is the oldest query; one whose time is over, which ends it once more is
+        asked for, is given to nobody anew. A judge is given what judges are asked.
         """
         if labeler_id in self.judged.judges:
             return self.judged.pick(labeler_id, now, max_age_s)
-        for entry in self._on_top.values():
-            if entry.may_resume(labeler_id, now, max_age_s):
-                return entry
+        lapsed = [
+            entry
+            for entry in (*self._on_top.values(), *self._open.values())
+            if entry.may_resume(labeler_id, now, max_age_s) and entry.free_slots(now) > 0
+        ]
+        if lapsed:
+            return min(lapsed, key=lambda entry: entry.held_since(labeler_id))
         for entry in self._open.values():
-            if labeler_id in entry.answered_by or entry.free_slots(now) <= 0:
-                continue
-            is_theirs = labeler_id in entry.holders
-            if not is_theirs and entry.query.expires_at <= now:
-                continue
-            if not is_theirs or entry.may_resume(labeler_id, now, max_age_s):
+            is_known = labeler_id in entry.answered_by or labeler_id in entry.holders
+            if not is_known and entry.free_slots(now) > 0 and entry.query.expires_at > now:
                 return entry
         return None
+
+    def pass_over(self, taken: OpenQuery, labeler_id: str, now: float) -> None:
+        """Let go of what was asked on top of somebody else, as the query given now would have been.
+
+        A task that was let lapse goes to whoever asks next, the oldest first. What is on top is for
+        nobody else, so that it would stay, and by that be told from the rest.
+
+        Args:
+            taken: What `pick` found for `labeler_id`, who is given it.
+            labeler_id: Who.
+            now: The server's clock.
+        """
+        lapsed = (lease.since for lease in taken.leases.values() if lease.until <= now)
+        given_at = min(lapsed, default=math.inf)
+        for query_id, entry in self._on_top.items():
+            lease = next(iter(entry.leases.values()), None)
+            if lease is None or lease.until > now or labeler_id in entry.holders:
+                continue
+            if lease.since < given_at:
+                del self._on_top[query_id]
+            return
 
     def spare(self, labeler_id: str, now: float) -> Assignment | None:
         """Return a task on lease that somebody who has none should rather be given, or None.
@@ -301,7 +323,8 @@ class QueryBoard:
 
         `labels` is how many had come by now: people should judge the present policy, so one
         refit interval of newer labels ends a query as time does, and so does a policy that has
-        moved too far on. What is on lease stays until it is answered or let go.
+        moved too far on. What is on lease stays until it is answered or let go. What is on top ends
+        as the query did in whose place it was asked, and no answers are missing for it.
         """
         aged = list(self._aged(now, labels))
         expired = 0
@@ -310,6 +333,10 @@ class QueryBoard:
                 del self._open[entry.query.query_id]
                 expired += entry.wanted
         self.open_slots -= expired
+        for query_id, entry in list(self._on_top.items()):
+            is_let_go = bool(entry.leases) and entry.free_slots(now) == entry.wanted
+            if is_let_go and self._is_old(entry.query, now, labels):
+                del self._on_top[query_id]
         return expired
 
     def _entry(self, assignment: Assignment, given_at: float = math.inf) -> OpenQuery | None:

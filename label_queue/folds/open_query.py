@@ -37,6 +37,10 @@ class OpenQuery:
         """Return the slots that nobody holds; a lease past its end holds none."""
         return self.wanted - sum(lease.until > now for lease in self.leases.values())
 
+    def held_since(self, labeler_id: str) -> float:
+        """Return when a labeler who holds it, or let it lapse, was handed it."""
+        return self.leases[self.holders[labeler_id]].since
+
     def may_resume(self, labeler_id: str, now: float, max_age_s: float) -> bool:
         """Say whether a labeler let it lapse, and has not held it for too long."""
         own = self.holders.get(labeler_id)

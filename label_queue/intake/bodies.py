@@ -19,7 +19,7 @@ from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
 from label_queue.config import IntakeConfig
-from label_queue.intake.identity import sender_of
+from label_queue.intake.identity import refuse_changed, sender_of
 from label_queue.intake.schemas import Body
 from label_queue.labeling.submissions import LabelSubmission
 from protocol.errors import (
@@ -43,16 +43,17 @@ class _NamedTwice(Exception):
 
 
 async def read_limited(request: Request, limit: int, sender: str) -> bytes:
-    """Return the whole body.
+    """Return the whole body of somebody who may still send it once it is there.
 
     Args:
-        request: Whose body was not read yet.
+        request: Whose body was not read yet, and of whom it was found who sends it.
         limit: Bytes, at most.
         sender: Whose bodies are counted together.
 
     Raises:
         BodyEncoded: It is compressed.
         TooFast: The sender has very many on their way.
+        Unauthenticated, Forbidden: They were revoked, or given another role, while it came.
         BodyTooLarge: At once where it is over `limit`.
         BodyTooSlow: It was not there in time.
         ClientDisconnect: Who sends it is gone.
@@ -62,9 +63,12 @@ async def read_limited(request: Request, limit: int, sender: str) -> bytes:
     with _on_its_way(request.app.state.open_bodies, sender, limits.max_bodies):
         try:
             async with asyncio.timeout(limits.max_body_s):
-                return await _read(request, limit)
+                body = await _read(request, limit)
         except TimeoutError as error:
             raise _too_slow(limits) from error
+    # Who sends slowly would act for as long after they were let out.
+    await refuse_changed(request)
+    return body
 
 
 async def read_unproved(request: Request, limit: int, sender: str) -> bytes:

@@ -130,6 +130,21 @@ async def _identity_of(
     return identity
 
 
+async def refuse_changed(request: Request) -> None:
+    """Raise where who sent a request may not send it any more, as when its body took its time.
+
+    Raises as `identify` does, and Forbidden for who has another role than as it began, unless it is
+    an owner's, who may do all that others may.
+    """
+    began: Identity = request.state.identity
+    now = await identify(request, await bearer(request))
+    if now.role not in (began.role, "owner"):
+        raise Forbidden(
+            f"your role was changed from {began.role} to {now.role} while this was on its way: "
+            "reload the page, or ask the run's owner"
+        )
+
+
 async def identify_labeler(identity: Annotated[Identity, Depends(identify)]) -> str:
     """Return the id of who labels; an owner may label too. Raises Forbidden for an observer."""
     if identity.role == "observer":

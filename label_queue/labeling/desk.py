@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from label_queue.config import LabelsConfig
 from label_queue.folds.open_query import OpenQuery
@@ -132,6 +133,9 @@ class LabelingDesk:
             lease_until = min(lease_until, since + self._config.lease.max_age_s)
             return self._lease_again(lapsed, since, lease_until)
         on_top = self._mixer.draw(labeler_id, now, is_doubted=self._state.doubts.holds(labeler_id))
+        if on_top is not None:
+            # Let lapse, it goes when the query would have gone in whose place it is.
+            on_top = replace(on_top, expires_at=entry.query.expires_at)
         query = entry.query if on_top is None else on_top
         let_go = board.assignment_of(labeler_id, query.query_id)
         if let_go is not None:
@@ -142,6 +146,8 @@ class LabelingDesk:
         # Leased before it is written, so that nobody else is given the slot meanwhile; and written
         # before it is handed out, so that no answer can come to an assignment lost in a crash.
         board.lease(assignment, since=now, until=lease_until)
+        if on_top is None and labeler_id not in self._state.judges:
+            board.pass_over(entry, labeler_id, now)
         records: list[Record] = [assignment] if on_top is None else [on_top, assignment]
         begins = [the_assignment(labeler_id, query.query_id)]
         try:

@@ -195,6 +195,55 @@ def test_gold_and_repeats_do_not_grow_old() -> None:
     assert picked(board, "ann", now=1_600.0) == "q0"
 
 
+def test_what_was_let_lapse_comes_again_in_the_order_given_whatever_it_is_for() -> None:
+    gold, first, second, fresh = (
+        make_query(0, purpose="gold"),
+        make_query(1),
+        make_query(2),
+        make_query(3),
+    )
+    board = make_board(gold, fresh, first, second)
+    for since, query in enumerate((first, gold, second)):
+        board.add_assignment(make_assignment(query))
+        board.lease(make_assignment(query), since=1_000.0 + since, until=1_600.0)
+    again = []
+    while (entry := board.pick("ann", 1_600.0)) is not None and "ann" in entry.holders:
+        again.append(entry.query.query_id)
+        held = make_assignment(entry.query)
+        board.lease(held, since=entry.held_since("ann"), until=2_200.0)
+    assert again == ["q1", "q0", "q2"]
+
+
+def test_gold_that_was_let_lapse_goes_as_a_query_would_to_who_asks_next() -> None:
+    before, gold = make_query(0), make_query(1, purpose="gold")
+    board = make_board(before, gold, make_query(2))
+    for since, query in enumerate((before, gold)):
+        board.add_assignment(make_assignment(query))
+        board.lease(make_assignment(query), since=1_000.0 + since, until=1_600.0)
+    held = []
+    for number in range(2):
+        entry = board.pick("bob", 1_600.0)
+        assert entry is not None
+        taken = make_assignment(entry.query, "bob")
+        board.add_assignment(taken)
+        board.lease(taken, since=1_600.0, until=2_200.0)
+        board.pass_over(entry, "bob", 1_600.0)
+        is_held = board.lease_of(make_assignment(gold), 1_600.0) is not None
+        held.append((number, entry.query.query_id, is_held))
+    # The query that was given before it went first.
+    assert held == [(0, "q0", True), (1, "q2", False)]
+
+
+def test_gold_that_was_let_lapse_ends_as_the_query_in_whose_place_it_is() -> None:
+    gold, held = (make_query(n, purpose="gold", expires_at=2_000.0) for n in range(2))
+    board = make_board(gold, held)
+    board.add_assignment(make_assignment(gold, lease_until=1_600.0))
+    board.add_assignment(make_assignment(held, lease_until=9_000.0))
+    assert (board.expire(1_999.0, labels=0), picked(board, "ann", now=1_999.0)) == (0, "q0")
+    assert (board.expire(2_000.0, labels=0), picked(board, "ann", now=2_000.0)) == (0, None)
+    assert board.lease_of(make_assignment(held), 2_000.0) is not None
+
+
 def test_what_judges_are_asked_does_not_end_as_the_policy_moves_on() -> None:
     board = make_board(make_query(0, versions=(0, 0, 1, 1), purpose="validation"), moved={1: 9.0})
     board.appoint("dot")

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Scope
 from label_queue.config import IntakeConfig
 from label_queue.connectors.webhooks import StandardWebhook
 from label_queue.intake.app import build_app
+from label_queue.queue import LabelQueue
 from protocol.http_server import Turnstile
 from tests.support.fake_people_queue import FakePeopleQueue
 from tests.support.page_server import serve
@@ -61,6 +62,10 @@ class Connection:
     def close(self) -> None:
         """Be gone."""
         self._coming.put_nowait({"type": "http.disconnect"})
+
+    def end(self, rest: bytes) -> None:
+        """Send the rest of the body."""
+        self._coming.put_nowait({"type": "http.request", "body": rest})
 
     async def go(self, app: ASGIApp) -> None:
         """Send the request, and hear what is answered."""
@@ -139,6 +144,42 @@ async def test_one_labeler_has_so_many_bodies_on_their_way_and_no_more(
         each.close()
     await asyncio.gather(*going)
     assert app.state.open_bodies == {}
+
+
+@pytest.mark.parametrize(
+    ("act", "status"), [("revoke", 401), ("make a labeler", 403), ("leave as is", 200)]
+)
+async def test_an_owner_who_is_let_out_while_their_body_comes_lets_nobody_in_by_it(
+    queue: LabelQueue, act: str, status: int
+) -> None:
+    await queue.owner.admit("olga", "owner", actor="owner")
+    mallory = await queue.owner.admit("mallory", "owner", actor="olga")
+    connection = Connection("/api/v1/owner/labelers", mallory.token)
+    going = asyncio.create_task(connection.go(build_app(queue, IntakeConfig())))
+    await connection.is_waited_for.wait()
+    if act == "revoke":
+        await queue.owner.revoke("mallory", "no more", actor="olga")
+    elif act == "make a labeler":
+        await queue.owner.change_role("mallory", "labeler", "no more", actor="olga")
+    connection.end(b'"labeler_id": "mallory-2", "role": "owner"}')
+    await going
+    assert connection.status == status
+    named = (await queue.owner.people(offset=0, limit=10, search="mallory-2")).people
+    assert bool(named) == (status == 200)
+
+
+async def test_who_is_let_out_while_a_label_comes_has_not_given_it(queue: LabelQueue) -> None:
+    token = await queue.owner.add_labeler("ann")
+    task = await queue.people.next_task("ann", 0.0)
+    assert task is not None
+    connection = Connection("/api/v1/labels", token)
+    going = asyncio.create_task(connection.go(build_app(queue, IntakeConfig())))
+    await connection.is_waited_for.wait()
+    await queue.owner.revoke("ann", "she left", actor="olga")
+    connection.end(f'"assignment_id": "{task.assignment_id}", "outcome": "tie"}}'.encode())
+    await going
+    assert connection.status == 401
+    assert queue.state.history.num_submitted == 0
 
 
 class SigningBell(StandardWebhook):
