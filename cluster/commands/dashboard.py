@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cluster.commands.shared import one_line_errors
-from protocol.errors import MissingError
+from protocol.errors import InputError, MissingError
 
 if TYPE_CHECKING:
     from cluster.run_folder import RunFolder
@@ -48,20 +49,34 @@ def dashboard(run: Path | None, project: str | None, entity: str | None) -> None
 
 def _save_report(folder: RunFolder, project: str, entity: str | None) -> str:
     """Save the page of a run's report, the same one each time; return its address."""
-    from cluster.metrics.report_page import save_report
+    from cluster.metrics.report_page import NEEDED, save_report
     from cluster.metrics.wandb_logs import kept_id
     from cluster.run_folder import write_json
     from protocol.files import is_file
 
     summary = folder.report / "summary.json"
     wandb_id = kept_id(folder.wandb)
+    anew = f"`andon report {folder.path} --wandb` makes it"
     if not is_file(summary, "report", "name the folder of a run") or wandb_id is None:
-        raise MissingError(
-            f"{folder.path} has no report in wandb; `andon report {folder.path} --wandb` makes it"
-        )
+        raise MissingError(f"{folder.path} has no report in wandb; {anew}")
     page = folder.wandb / "report_page.json"
-    before = json.loads(page.read_text(encoding="utf-8"))["id"] if page.exists() else None
-    figures = json.loads(summary.read_text(encoding="utf-8"))
-    page_id, address = save_report(project, entity, wandb_id, figures, before)
+    before = _object(page, ("id",), "remove it: the page is made anew") if page.exists() else {}
+    figures = _object(summary, NEEDED, anew)
+    page_id, address = save_report(project, entity, wandb_id, figures, before.get("id"))
     write_json(page, {"id": page_id})
     return address
+
+
+def _object(path: Path, needed: Sequence[str], mend: str) -> dict[str, Any]:
+    """Return what a JSON file holds; InputError where that is no object, or lacks a key."""
+    from protocol.files import read_text
+
+    text = read_text(path, "the run's report in wandb", mend)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON ({error}): {mend}") from error
+    lacks = [key for key in needed if not isinstance(content, dict) or key not in content]
+    if lacks:
+        raise InputError(f"{path} lacks {lacks[0]}: {mend}")
+    return dict(content)

@@ -12,6 +12,8 @@ from cluster.metrics.workspace import FAILURES, line_plot, owner_of, summary_tab
 from protocol.errors import ResourceError
 
 LONGEST_TITLE = 128
+NEEDED = ("run_id", "mode", "seed", "state", "unknown")
+"""Figures that a page cannot do without."""
 
 
 def build_report(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -21,6 +23,7 @@ from protocol.messages import (
     Sampling,
 )
 from protocol.remote import Remote, spawn
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import own_processes
 from tests.support.rollout_actor_contract import RolloutActorContract
 from tests.support.stored import stored_weights
@@ -110,8 +113,15 @@ async def test_weights_that_went_with_their_learner_are_missing(
     owner = spawn(Owner, "the learner", {"num_cpus": 0})()
     policy = policy_of(tiny_model, 5, lambda content: ray.get(owner.send(Owner.put, content))[0])
     ray.kill(owner.handle)
-    with pytest.raises(MissingError, match=r"no longer holds policy version 5 \(OwnerDiedError\)"):
-        await actor.ask(RolloutActorShell.load_policy, policy)
+
+    async def load_until_it_is_heard_of() -> None:
+        while True:
+            newer = replace(policy, version=next(VERSIONS))
+            await actor.ask(RolloutActorShell.load_policy, newer)
+
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(MissingError, match=r"no longer holds policy version \d+ \(Owner"):
+            await load_until_it_is_heard_of()
 
 
 class TestRemoteActor(RolloutActorContract, of=RemoteActor):

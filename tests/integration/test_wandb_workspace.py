@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -197,6 +198,26 @@ def test_the_report_of_a_run_is_one_page_however_often_it_is_saved(
             if isinstance(value, int | str):
                 assert f"| {name} | {value} |" in words
     assert "| peak_memory_bytes | memory was not sampled |" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("report/summary.json", "{", "is not JSON .* --wandb` makes it"),
+        ("report/summary.json", '{"run_id": "a"}', "lacks mode: `andon report .* makes it"),
+        ("wandb/report_page.json", "[]", "lacks id: remove it: the page is made anew"),
+    ],
+)
+def test_a_file_that_is_not_as_it_was_written_is_named(
+    server: RecordedWandb, tmp_path: Path, name: str, content: str, said: str
+) -> None:
+    folder = SyntheticRun(tmp_path / "synthetic").write()
+    CliRunner().invoke(main, ["report", "--wandb", str(folder)])
+    (folder / name).write_text(content)
+    told = CliRunner().invoke(main, ["dashboard", str(folder)])
+    assert told.exit_code == 2, told.output
+    assert re.search(rf"{name} {said}", told.output), told.output
+    assert server.views == {}
 
 
 def test_the_tables_it_shows_are_those_a_run_has(tmp_path: Path) -> None:
