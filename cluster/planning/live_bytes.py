@@ -93,6 +93,40 @@ def fast_attention() -> Iterator[None]:
         functional.scaled_dot_product_attention = real
 
 
+@contextmanager
+def grouped_products() -> Iterator[None]:
+    """Have the products of experts go by their shapes on the meta device, whatever their type.
+
+    PyTorch's own, each row by the matrix of its expert, takes nothing but bfloat16 there.
+    """
+    real = functional.grouped_mm
+
+    def by_shape(rows: Tensor, experts: Tensor, **options: Any) -> Any:
+        if not rows.is_meta:
+            return real(rows, experts, **options)
+        return _GroupedProduct.apply(rows, experts)  # type: ignore[no-untyped-call]
+
+    functional.grouped_mm = by_shape  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        functional.grouped_mm = real
+
+
+class _GroupedProduct(torch.autograd.Function):
+    """Rows [N, K], each by one of the matrices [E, K, D] of E experts: [N, D]; both are kept."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, experts: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, experts)
+        return rows.new_empty(len(rows), experts.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        rows, experts = ctx.saved_tensors
+        return torch.empty_like(rows), torch.empty_like(experts)
+
+
 class _Attention(torch.autograd.Function):
     """Causal attention by its shapes: [B, H, T, D] of query, key and value, and a mask or none.
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from cluster.planning.live_bytes import LiveBytes, fast_attention
+from cluster.planning.live_bytes import LiveBytes, fast_attention, grouped_products
 from learners.activations import keep_no_activations
 from learners.parting import layers_of
 from learners.policy_model import PolicyModel
@@ -355,7 +355,7 @@ def _peak(
             each.grad = torch.empty_like(each)
     known = [*parameters, *(each.grad for each in parameters if each.grad is not None)]
     live = LiveBytes("meta", known)
-    with live, fast_attention():
+    with live, fast_attention(), grouped_products():
         result = run()
         if gradients_are_new is not None:
             torch.autograd.backward([result])

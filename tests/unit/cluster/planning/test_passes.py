@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GPT2Config
 
-from cluster.planning.live_bytes import LiveBytes, fast_attention
+from cluster.planning.live_bytes import LiveBytes, fast_attention, grouped_products
 from cluster.planning.models import Critic, MetaModels, PassShape, PolicyKind
 from learners.activations import keep_no_activations
 from learners.policy_model import PolicyModel
@@ -48,7 +48,7 @@ def saved_bytes(model: Any, ids: Tensor) -> int:
     return sum(saved.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "mixtral, experts"])
 @pytest.mark.parametrize("rows", [1, 6])
 def test_what_is_saved_is_what_the_hooks_of_autograd_see(name: str, rows: int) -> None:
     config = without_dropout(ARCHITECTURES[name][1]())
@@ -59,7 +59,7 @@ def test_what_is_saved_is_what_the_hooks_of_autograd_see(name: str, rows: int) -
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         ids = torch.empty(rows, 32, dtype=torch.int64)
     live = LiveBytes("meta", [*model.parameters(), *model.buffers(), ids])
-    with live, fast_attention():
+    with live, fast_attention(), grouped_products():
         hidden = hidden_states(model.base_model, ids)
         held = live.held
     # The result is held as well, though the norm before it may be what is saved of it.
