@@ -187,7 +187,8 @@ def _report(folder: RunFolder, console: Console, *, is_shown: bool) -> None:
             lacking = "artifacts are"
             show_lineage_in_wandb(run, folder)
         except AndonError as failure:  # it has the rows, and all else is in the folder
-            console.print(f"{lacking} not in wandb: {failure}", markup=False, soft_wrap=True)
+            words = one_line(f"{lacking} not in wandb: {failure}")
+            console.print(words, markup=False, soft_wrap=True)
     console.print(closing_words(folder, page), markup=False, highlight=False, soft_wrap=True)
 
 

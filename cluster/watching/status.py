@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from cluster.inert_text import inert, shell_word
+from cluster.inert_text import inert, one_line, shell_word
 from cluster.metrics.jsonl_sink import read_metrics
 from cluster.process_start import is_of, mark_of
 from cluster.run_folder import RunFolder
@@ -126,11 +126,11 @@ def describe(status: dict[str, Any], *, as_json: bool) -> str:
     if status["state"] == "dead":
         lines.append(f"  reason            {driver_death(Path(status['folder']), status)}")
     elif reason := status.get("error") or status.get("stop_reason"):
-        lines.append(f"  reason            {reason}")
+        lines.append(f"  reason            {one_line(str(reason))}")
         if status["state"] in ("stopped", "failed"):
             lines.append(f"  to go on          andon resume {shell_word(Path(status['folder']))}")
     if status.get("activity") and not is_over:
-        lines.append(f"  now               {status['activity']}")
+        lines.append(f"  now               {one_line(status['activity'])}")
     # Of one that is dead or starts again they are those of its life before.
     has_faces = status["state"] == "running"
     if status.get("url") and has_faces:

@@ -158,6 +158,24 @@ def test_an_ended_run_says_why_and_offers_no_labelling(folder: RunFolder) -> Non
     ]
 
 
+@pytest.mark.parametrize("field", ["error", "stop_reason"])
+def test_why_a_run_ended_is_one_line_of_plain_text(folder: RunFolder, field: str) -> None:
+    """A part's error quotes what it was answered, and Ray's are coloured and of many lines."""
+    said = "ActorDied: \x1b[36mray::learner\x1b[39m\n  reward            v9\x1b]0;all is well\x07"
+    folder.update_state(state="stopped", **{field: said})
+    lines = describe(read_status(folder.path), as_json=False).splitlines()
+    assert lines[1:-1] == [
+        r"  reason            ActorDied: \x1b[36mray::learner\x1b[39m\n"
+        r"  reward            v9\x1b]0;all is well\x07"
+    ]
+
+
+def test_what_a_run_does_now_is_plain_text(folder: RunFolder) -> None:
+    folder.update_state(activity="waits for\x1b[2J labels")
+    line = r"  now               waits for\x1b[2J labels"
+    assert line in describe(read_status(folder.path), as_json=False).splitlines()
+
+
 def test_of_a_dead_run_it_is_said_when_it_was_last_heard_and_what_to_do(folder: RunFolder) -> None:
     folder.update_state(pid_started_at=0.0)
     folder.inspection.write_text("{}")
