@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from protocol.errors import (
 )
 
 JSON = "application/json"
+SOON_S = 0.5
+"""Who sends a body that is there by then, as any that is sent at once, is not asked again."""
 SUBMISSION = TypeAdapter(LabelSubmission)
 """Reads a `LabelSubmission` from JSON."""
 
@@ -44,6 +47,8 @@ class _NamedTwice(Exception):
 
 async def read_limited(request: Request, limit: int, sender: str) -> bytes:
     """Return the whole body of somebody who may still send it once it is there.
+
+    Who sends slowly would act for as long after they were let out.
 
     Args:
         request: Whose body was not read yet, and of whom it was found who sends it.
@@ -60,14 +65,15 @@ async def read_limited(request: Request, limit: int, sender: str) -> bytes:
     """
     limits: IntakeConfig = request.app.state.limits
     _refuse_encoded(request)
+    began = time.monotonic()
     with _on_its_way(request.app.state.open_bodies, sender, limits.max_bodies):
         try:
             async with asyncio.timeout(limits.max_body_s):
                 body = await _read(request, limit)
         except TimeoutError as error:
             raise _too_slow(limits) from error
-    # Who sends slowly would act for as long after they were let out.
-    await refuse_changed(request)
+    if time.monotonic() - began > SOON_S:
+        await refuse_changed(request)
     return body
 
 

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Mapping
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from label_queue.config import IntakeConfig
 from label_queue.connectors.webhooks import StandardWebhook
+from label_queue.intake import bodies
 from label_queue.intake.app import build_app
 from label_queue.queue import LabelQueue
 from protocol.http_server import Turnstile
@@ -150,8 +152,9 @@ async def test_one_labeler_has_so_many_bodies_on_their_way_and_no_more(
     ("act", "status"), [("revoke", 401), ("make a labeler", 403), ("leave as is", 200)]
 )
 async def test_an_owner_who_is_let_out_while_their_body_comes_lets_nobody_in_by_it(
-    queue: LabelQueue, act: str, status: int
+    queue: LabelQueue, act: str, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(bodies, "SOON_S", 0.0)
     await queue.owner.admit("olga", "owner", actor="owner")
     mallory = await queue.owner.admit("mallory", "owner", actor="olga")
     connection = Connection("/api/v1/owner/labelers", mallory.token)
@@ -168,7 +171,10 @@ async def test_an_owner_who_is_let_out_while_their_body_comes_lets_nobody_in_by_
     assert bool(named) == (status == 200)
 
 
-async def test_who_is_let_out_while_a_label_comes_has_not_given_it(queue: LabelQueue) -> None:
+async def test_who_is_let_out_while_a_label_comes_has_not_given_it(
+    queue: LabelQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "SOON_S", 0.0)
     token = await queue.owner.add_labeler("ann")
     task = await queue.people.next_task("ann", 0.0)
     assert task is not None
@@ -180,6 +186,22 @@ async def test_who_is_let_out_while_a_label_comes_has_not_given_it(queue: LabelQ
     await going
     assert connection.status == 401
     assert queue.state.history.num_submitted == 0
+
+
+async def test_whose_body_is_there_at_once_is_asked_once_who_they_are(
+    queue: LabelQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "SOON_S", 60.0)
+    token = await queue.owner.add_labeler("ann")
+    task = await queue.people.next_task("ann", 0.0)
+    assert task is not None
+    authenticate = AsyncMock(side_effect=queue.people.authenticate)
+    monkeypatch.setattr(queue.people, "authenticate", authenticate)
+    connection = Connection("/api/v1/labels", token)
+    connection.end(f'"assignment_id": "{task.assignment_id}", "outcome": "tie"}}'.encode())
+    await connection.go(build_app(queue, IntakeConfig()))
+    assert connection.status == 200
+    authenticate.assert_awaited_once_with(token)
 
 
 class SigningBell(StandardWebhook):
