@@ -122,8 +122,8 @@ class GoldKeeping:
     async def edit(self, gold_id: str, edit: GoldEdit, reason: str, actor: str) -> GoldRow:
         """Ask another version of a gold query from now on in its place; return the new one.
 
-        Idempotent by what it then says. Raises UnknownTask, LabelConflict for gold that is retired,
-        and InvalidLabel for what no query of this run could be.
+        Idempotent by what it then says. Raises UnknownTask, LabelConflict for gold that is retired
+        or would say what other gold says, and InvalidLabel for what no query of this run could be.
         """
         async with self._deciding:
             old = self._known(gold_id)
@@ -134,6 +134,9 @@ class GoldKeeping:
                 return gold_row(new)
             if not old.is_asked:
                 raise LabelConflict("this gold is retired: bring it back before you edit it")
+            if new is not None and new.is_asked:
+                # Taken for the version in its place, it would be retired where the edit is undone.
+                raise LabelConflict("other gold asks this already: retire this one instead")
             await self._commits.write(
                 [
                     template,

@@ -154,6 +154,21 @@ async def test_another_answer_to_a_past_query_is_asked_of_nobody_who_answered_it
     assert query_of(queue, await take_gold(queue, "bob")).repeat_of == newest.gold_id
 
 
+async def test_an_edit_does_not_take_other_gold_for_a_version_of_this(
+    queue: LabelQueue, ledger: MemoryLedger
+) -> None:
+    other = await queue.owner.write_gold(SOUP)
+    row = await queue.owner.write_gold(SOUP.model_copy(update={"prompt": "the tea was"}))
+    with pytest.raises(LabelConflict, match="other gold asks this already: retire"):
+        await queue.owner.edit_gold(row.gold_id, GoldEdit(answer=0, prompt=SOUP.prompt), "same")
+    assert (told(queue, row.gold_id), told(queue, other.gold_id)) == (row, other)
+    assert len(gold_events(ledger)) == 2
+    # Retired, it is asked again in the place of this one, and goes with it.
+    await queue.owner.retire_gold(other.gold_id, "too easy")
+    edit = GoldEdit(answer=0, prompt=SOUP.prompt)
+    assert (await queue.owner.edit_gold(row.gold_id, edit, "same")).gold_id == other.gold_id
+
+
 async def test_an_edit_that_changes_nothing_is_none(
     queue: LabelQueue, ledger: MemoryLedger
 ) -> None:
