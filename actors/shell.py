@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from actors.config import ResponseConfig, RolloutConfig
 from actors.environment import set_engine_environment
 from actors.worker import RolloutWorker
-from protocol.errors import MissingError
 from protocol.folders import FoldersHere
 from protocol.messages import (
     ActorStats,
@@ -90,9 +88,9 @@ class RolloutActorShell:
 
         Raises:
             MissingError: The learner no longer publishes this version, or is gone with it.
+            EngineDied: It went as the engine took it up.
         """
-        with _there(policy):
-            return await self._worker.load_policy(policy)
+        return await self._worker.load_policy(policy)
 
     async def rest(self) -> None:
         """Give the device's memory back until the next `load_policy`. May be called twice."""
@@ -109,17 +107,3 @@ class RolloutActorShell:
     async def stop(self) -> None:
         """End the engine and its process; blocks until they are gone. May be called twice."""
         await self._worker.stop()
-
-
-@contextmanager
-def _there(policy: PolicyVersion) -> Iterator[None]:
-    """Say of weights that went from Ray's object store with their learner that they are missing."""
-    from ray.exceptions import ObjectLostError
-
-    try:
-        yield
-    except ObjectLostError as error:
-        raise MissingError(
-            f"Ray's object store no longer holds policy version {policy.version} "
-            f"({type(error).__name__})"
-        ) from error

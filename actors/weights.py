@@ -22,18 +22,35 @@ from protocol.messages import (
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """A safetensors file in an object store, cut as `StoredWeights` says."""
+    """A version's safetensors file in an object store, cut as `StoredWeights` says.
 
+    To get a piece raises MissingError once the learner no longer publishes the version, or is gone
+    with it.
+    """
+
+    version: int
     stored: tuple[object, ...]
 
     async def header(self) -> bytes:
         """Return the first."""
-        return await _fetched(self.stored[0])
+        return await self._fetched(self.stored[0])
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Give the pieces in turn; each is fetched when the one before was taken, and not kept."""
         for reference in self.stored:
-            yield await _fetched(reference)
+            yield await self._fetched(reference)
+
+    async def _fetched(self, reference: object) -> bytes:
+        assert isinstance(reference, Awaitable), "what the store gave out is awaited"
+        try:
+            content = await reference
+        except Exception as error:  # by which type a store says so is its own affair
+            raise MissingError(
+                f"the object store no longer holds policy version {self.version} "
+                f"({type(error).__name__}): load a newer one, or let the learner keep more versions"
+            ) from error
+        assert isinstance(content, bytes)
+        return content
 
 
 Weights = Path | Pieces | DeviceTransfer
@@ -48,13 +65,13 @@ async def open_weights(policy: PolicyVersion, actor_id: str) -> Weights:
 
     Raises:
         BundleCorrupt: The bytes are not those announced.
-        MissingError: The learner no longer publishes this version.
+        MissingError: The learner no longer publishes this version, or is gone with it.
     """
     match policy.weights:
         case WeightsFile(path=path, sha256=sha256):
             return await asyncio.to_thread(_checked_file, policy.version, Path(path), sha256)
         case StoredWeights(stored=stored, sha256=sha256):
-            return await _checked_pieces(policy.version, Pieces(stored), sha256)
+            return await _checked_pieces(Pieces(policy.version, stored), sha256)
         case OpenedWeights(transfers=transfers) | BroadcastWeights(transfers=transfers):
             return transfers[actor_id]
 
@@ -83,18 +100,11 @@ async def tensor_names(weights: Weights) -> frozenset[str]:
             return frozenset()
 
 
-async def _fetched(reference: object) -> bytes:
-    assert isinstance(reference, Awaitable), "what the store gave out is awaited"
-    content = await reference
-    assert isinstance(content, bytes)
-    return content
-
-
-async def _checked_pieces(version: int, pieces: Pieces, sha256: str) -> Pieces:
+async def _checked_pieces(pieces: Pieces, sha256: str) -> Pieces:
     digest = hashlib.sha256()
     async for piece in pieces:
         await asyncio.to_thread(digest.update, piece)
-    _check_digest(version, sha256, digest.hexdigest())
+    _check_digest(pieces.version, sha256, digest.hexdigest())
     return pieces
 
 

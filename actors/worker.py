@@ -15,7 +15,7 @@ from actors.probing import differences_of, largest, why_refused
 from actors.response import end_rule
 from actors.weights import Weights, open_weights, tensor_names
 from protocol.ending import EndRule
-from protocol.errors import InputError, ProbeMismatch, VersionError
+from protocol.errors import EngineDied, InputError, MissingError, ProbeMismatch, VersionError
 from protocol.logs import logger_of
 from protocol.low_rank import is_low_rank
 from protocol.messages import ActorStats, PolicyVersion, Probe, Rollout, RolloutRequest
@@ -116,6 +116,7 @@ class RolloutWorker:
             VersionError: The version is older than the one loaded.
             BundleCorrupt: The bytes are not those announced; the version loaded stays.
             MissingError: They are no longer published; the version loaded stays.
+            EngineDied: They went as the engine took them up, or it died.
             ProbeMismatch: The engine's log-probabilities are not the learner's. From then on
                 every call raises it.
         """
@@ -276,6 +277,12 @@ class RolloutWorker:
                 await self._engine.wake()
                 self._is_resting = False
             difference = await self._probe(policy, weights)
+        except MissingError as error:
+            self._failure = EngineDied(
+                f"policy version {policy.version} went as {self._actor_id} took it up, whose "
+                "engine holds a part of it"
+            )
+            raise self._failure from error
         except Exception as error:
             self._failure = error  # the engine's weights are unknown from here on
             raise

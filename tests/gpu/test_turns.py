@@ -116,4 +116,4 @@ class TestRestingEngine(EngineContract, of="VllmEngine"):
             for parameter in shaken.parameters():
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
         content = save({name: x.clone() for name, x in shaken.state_dict().items()})
-        return Pieces(stored_weights(content).stored)
+        return Pieces(number, stored_weights(content).stored)

@@ -14,7 +14,7 @@ import pytest
 from actors.config import ResponseConfig, RolloutConfig
 from actors.shell import RolloutActorShell
 from cluster.starting.remote import RemoteActor
-from protocol.errors import MissingError
+from protocol.errors import EngineDied, MissingError
 from protocol.messages import (
     PolicyVersion,
     Probe,
@@ -105,25 +105,6 @@ async def test_generates_loads_and_counts(
     assert (stats.policy_version, stats.num_loads, stats.num_rollouts) == (2, 1, 4)
 
 
-async def test_weights_that_went_with_their_learner_are_missing(
-    actor: Remote[RolloutActorShell], tiny_model: Path
-) -> None:
-    import ray
-
-    owner = spawn(Owner, "the learner", {"num_cpus": 0})()
-    policy = policy_of(tiny_model, 5, lambda content: ray.get(owner.send(Owner.put, content))[0])
-    ray.kill(owner.handle)
-
-    async def load_until_it_is_heard_of() -> None:
-        while True:
-            newer = replace(policy, version=next(VERSIONS))
-            await actor.ask(RolloutActorShell.load_policy, newer)
-
-    async with asyncio.timeout(PATIENCE_S):
-        with pytest.raises(MissingError, match=r"no longer holds policy version \d+ \(Owner"):
-            await load_until_it_is_heard_of()
-
-
 class TestRemoteActor(RolloutActorContract, of=RemoteActor):
     @pytest.fixture
     def actor(self, actor: Remote[RolloutActorShell], tiny_model: Path) -> RemoteActor:
@@ -136,6 +117,27 @@ class TestRemoteActor(RolloutActorContract, of=RemoteActor):
 
     def policy(self, version: int) -> PolicyVersion:
         return policy_of(self._model, version)
+
+
+async def test_weights_that_went_with_their_learner_are_told_as_gone(
+    actor: Remote[RolloutActorShell], tiny_model: Path
+) -> None:
+    """The last that the actor is asked: where they go midway, its engine is of no use."""
+    import ray
+
+    owner = spawn(Owner, "the learner", {"num_cpus": 0})()
+    policy = policy_of(tiny_model, 5, lambda content: ray.get(owner.send(Owner.put, content))[0])
+    ray.kill(owner.handle)
+
+    async def load_until_it_is_heard_of() -> None:
+        while True:
+            newer = replace(policy, version=next(VERSIONS))
+            await actor.ask(RolloutActorShell.load_policy, newer)
+
+    gone = r"no longer holds policy version \d+ \(Owner|policy version \d+ went as rollout-0 took"
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises((MissingError, EngineDied), match=gone):
+            await load_until_it_is_heard_of()
 
 
 def test_a_killed_actor_leaves_no_engine_behind(actor: Remote[RolloutActorShell]) -> None:

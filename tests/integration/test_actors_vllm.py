@@ -176,7 +176,7 @@ class TestVllmEngine(EngineContract, of="VllmEngine"):
         return [next(counter), next(counter)]
 
     def make_weights(self, number: int) -> Weights:
-        return Pieces(stored_weights(self.learner.weights(number)).stored)
+        return Pieces(number, stored_weights(self.learner.weights(number)).stored)
 
 
 def request(number: int, *, max_tokens: int = 24, temperature: float = 0.7) -> RolloutRequest:

@@ -22,4 +22,4 @@ class TestFakeEngine(EngineContract, of=FakeEngine):
         return [1, 2]
 
     def make_weights(self, number: int) -> Weights:
-        return Pieces(stored_weights(fake_weights(number)).stored)
+        return Pieces(number, stored_weights(fake_weights(number)).stored)

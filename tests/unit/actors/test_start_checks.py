@@ -73,7 +73,7 @@ def published(weights: WeightsRef) -> PolicyVersion:
 
 async def test_pieces_from_the_object_store_are_checked() -> None:
     ref = stored_weights(fake_weights(1))
-    assert await open_weights(published(ref), "rollout-0") == Pieces(ref.stored)
+    assert await open_weights(published(ref), "rollout-0") == Pieces(4, ref.stored)
     with pytest.raises(BundleCorrupt, match="policy version 4"):
         await open_weights(published(replace(ref, stored=ref.stored[:-1])), "rollout-0")
 
@@ -100,6 +100,6 @@ async def test_tensor_names_come_from_the_header(tmp_path: Path) -> None:
     path = tmp_path / "w"
     path.write_bytes(fake_weights(1, lm_head=False))
     assert await tensor_names(path) == {"table"}
-    pieces = Pieces(stored_weights(fake_weights(1)).stored)
+    pieces = Pieces(1, stored_weights(fake_weights(1)).stored)
     assert await tensor_names(pieces) == {"table", "lm_head.weight"}
     assert await tensor_names(DeviceTransfer(init_info={}, update_info={})) == frozenset()

@@ -17,7 +17,11 @@ from tests.support.recorded_label_studio import (
 
 RATING = {"type": "rating", "value": {"rating": 3}}
 COMMENT = {"type": "textarea", "value": {"text": ["because", "so"]}}
-SPAN: dict[str, Any] = {"type": "labels", "to_name": "b", "value": {"start": 1, "end": 4, "labels": ["bad"]}}
+SPAN: dict[str, Any] = {
+    "type": "labels",
+    "to_name": "b",
+    "value": {"start": 1, "end": 4, "labels": ["bad"]},
+}
 
 
 @pytest.mark.parametrize(

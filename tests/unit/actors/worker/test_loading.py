@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from tests.support.fake_engine import (
 from tests.support.labels import ManualClock
 from tests.support.messages import weights_path
 from tests.support.rollout_worker import RESPONSE, request
+from tests.support.stored import Stored, stored_weights
 
 
 def overwrite(announced: PolicyVersion, content: bytes) -> None:
@@ -86,6 +87,48 @@ async def test_a_version_no_longer_published_can_be_skipped(
     with pytest.raises(MissingError, match="policy version 1"):
         await worker.load_policy(gone)
     assert await worker.load_policy(fake_policy(2, tmp_path)) < 1e-9
+
+
+class Lost(Exception):
+    """A store's word for what it no longer has."""
+
+
+class Passing(Stored):
+    """A reference to bytes that go from the store once they were fetched so many times."""
+
+    num_left = 0
+
+    def __await__(self) -> Generator[None, None, bytes]:
+        if self.num_fetched == self.num_left:
+            raise Lost
+        return (yield from super().__await__())
+
+
+def passing(version: int, num_left: int, folder: Path) -> PolicyVersion:
+    """Announce a version that goes from the store once it was fetched so many times."""
+    stored = stored_weights(fake_weights(version), put=Passing)
+    for reference in stored.stored:
+        assert isinstance(reference, Passing)
+        reference.num_left = num_left
+    return replace(fake_policy(version, folder), weights=stored)
+
+
+async def test_a_version_that_went_from_the_store_can_be_skipped(
+    worker: RolloutWorker, tmp_path: Path
+) -> None:
+    with pytest.raises(MissingError, match=r"no longer holds policy version 1 \(Lost\)"):
+        await worker.load_policy(passing(1, 0, tmp_path))
+    assert await worker.load_policy(fake_policy(2, tmp_path)) < 1e-9
+
+
+async def test_an_engine_with_a_part_of_a_version_that_went_draws_no_more(
+    worker: RolloutWorker, tmp_path: Path
+) -> None:
+    with pytest.raises(EngineDied, match="policy version 1 went as rollout-0 took it up"):
+        await worker.load_policy(passing(1, 1, tmp_path))  # it is there while it is checked
+    for act in (worker.generate([request(0)]), worker.load_policy(fake_policy(2, tmp_path))):
+        with pytest.raises(EngineDied, match="a part of it"):
+            await act
 
 
 async def test_weights_that_differ_from_the_learners_stop_the_line(
