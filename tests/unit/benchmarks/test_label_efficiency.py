@@ -24,7 +24,7 @@ from benchmarks.label_efficiency.__main__ import (
     labels_to_reach,
     table,
 )
-from benchmarks.label_efficiency.arms import ARMS, BASELINE, EVERY, FREE
+from benchmarks.label_efficiency.arms import ARMS, BASELINE, EVERY, FREE, OFTEN
 from benchmarks.label_efficiency.cases import Case
 from benchmarks.label_efficiency.figure import draw as efficiency_figure
 from benchmarks.label_efficiency.over_optimisation import fitted
@@ -257,6 +257,17 @@ def test_results_of_before_are_shown_by_themselves_and_never_made(results: KeptR
     assert cases_of(*asked, kept_recipe=cases.BEFORE) == [old]
     direct = Case(task="reviews", arm="direct-kl8", budget=0, seed=1)
     assert cases_of(*asked) == [new, direct]
+
+
+def test_what_was_added_since_has_left_the_names_of_kept_results_as_they_were() -> None:
+    """They took hours, and `docs/fewer_labels.md` tells of them."""
+    arms = ("online-uniform-k4", "offline-uniform-k4", "batched-uniform-k4", OFTEN.name)
+    assert {arm: recipe_of("letters", ARMS[arm], 256) for arm in arms} == {
+        "online-uniform-k4": "71a897cb",
+        "offline-uniform-k4": "5330d6dc",
+        "batched-uniform-k4": "0eac37a1",
+        OFTEN.name: "1d8b6c62",
+    }
 
 
 def test_every_result_that_is_kept_says_its_recipe() -> None:
