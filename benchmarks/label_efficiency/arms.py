@@ -55,7 +55,7 @@ class Arm:
     refits: int = REFITS
     """Fits from scratch, where labels come while the policy trains."""
     initial_share: float = INITIAL_SHARE
-    """Of the labels, those asked for before the first step, or in the first round."""
+    """Share of the labels that are asked for before the first step, or in the first round."""
     mark_share: float = 0.0
     """Share of the words that the gold score turns on that labelers mark; 0: nobody marks."""
     mark_coefficient: float = 0.0
