@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from label_queue.folds.given_tasks import GivenTasks
 from label_queue.folds.judged import JudgedQueries
@@ -253,13 +254,14 @@ class QueryBoard:
         """
         if labeler_id in self.judged.judges:
             return self.judged.pick(labeler_id, now, max_age_s)
-        lapsed = [
+        lapsed = (
             entry
-            for entry in (*self._on_top.values(), *self._open.values())
+            for entry in chain(self._on_top.values(), self._open.values())
             if entry.may_resume(labeler_id, now, max_age_s) and entry.free_slots(now) > 0
-        ]
-        if lapsed:
-            return min(lapsed, key=lambda entry: entry.held_since(labeler_id))
+        )
+        first = min(lapsed, key=lambda entry: entry.held_since(labeler_id), default=None)
+        if first is not None:
+            return first
         for entry in self._open.values():
             is_known = labeler_id in entry.answered_by or labeler_id in entry.holders
             if not is_known and entry.free_slots(now) > 0 and entry.query.expires_at > now:

@@ -15,14 +15,24 @@ ME = "**/api/v1/me"
 ASK = "fetch(`/api/v1/me`).then((answer) => answer.text())"
 
 
+async def with_tasks(people: FakePeopleQueue, enter: Enter) -> Visitor:
+    """Let somebody in, and wait until their page has the tasks that it keeps ahead."""
+    people.waiting = [make_task(number) for number in range(4)]
+    ann = await enter()
+    await people.given_out(3)
+    return ann
+
+
 async def go_on(ann: Visitor) -> None:
     """Answer the second task, and have the third before oneself."""
     await ann.press("3", "Enter")
     await expect(ann.page.locator("#task")).to_have_attribute("data-showing", "a2:0")
 
 
-async def undo_late(ann: Visitor) -> asyncio.Event:
-    """Ask for the last answer, which comes once the event is set."""
+async def answered_and_undone_late(ann: Visitor) -> asyncio.Event:
+    """Answer the first task, and ask for that answer again: it comes once the event is set."""
+    await ann.give("1", "Enter")
+    await expect(ann.page.locator("#saved")).to_have_text("Saved")
     asked, may_come = asyncio.Event(), asyncio.Event()
 
     async def late(route: Route) -> None:
@@ -46,9 +56,7 @@ async def stays(ann: Visitor) -> None:
 async def test_undo_asked_for_offline_takes_nobody_back_when_the_line_is_there_again(
     people: FakePeopleQueue, enter: Enter
 ) -> None:
-    people.waiting = [make_task(number) for number in range(4)]
-    ann = await enter()
-    await people.given_out(3)
+    ann = await with_tasks(people, enter)
     await ann.page.route(LABELS, lambda route: route.abort())
     await ann.give("1", "Enter")
     await expect(ann.page.locator("#saved")).to_contain_text("No connection")
@@ -67,12 +75,8 @@ async def test_undo_asked_for_offline_takes_nobody_back_when_the_line_is_there_a
 async def test_undo_whose_answer_comes_late_takes_nobody_back_who_has_gone_on(
     people: FakePeopleQueue, enter: Enter
 ) -> None:
-    people.waiting = [make_task(number) for number in range(4)]
-    ann = await enter()
-    await people.given_out(3)
-    await ann.give("1", "Enter")
-    await expect(ann.page.locator("#saved")).to_have_text("Saved")
-    may_come = await undo_late(ann)
+    ann = await with_tasks(people, enter)
+    may_come = await answered_and_undone_late(ann)
     await go_on(ann)
     may_come.set()
     await stays(ann)
@@ -84,12 +88,8 @@ async def test_undo_whose_answer_comes_late_takes_nobody_back_who_has_gone_on(
 async def test_a_skip_is_of_the_task_that_it_was_asked_of_whatever_undo_brings_meanwhile(
     people: FakePeopleQueue, enter: Enter
 ) -> None:
-    people.waiting = [make_task(number) for number in range(4)]
-    ann = await enter()
-    await people.given_out(3)
-    await ann.give("1", "Enter")
-    await expect(ann.page.locator("#saved")).to_have_text("Saved")
-    may_come = await undo_late(ann)
+    ann = await with_tasks(people, enter)
+    may_come = await answered_and_undone_late(ann)
     await ann.press("s")
     await expect(ann.page.locator("#reason-dialog")).to_be_visible()
     may_come.set()

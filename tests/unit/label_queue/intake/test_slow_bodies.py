@@ -171,18 +171,24 @@ async def test_an_owner_who_is_let_out_while_their_body_comes_lets_nobody_in_by_
     assert bool(named) == (status == 200)
 
 
+async def ann_labels(queue: LabelQueue) -> tuple[str, bytes]:
+    """Hand ann a task; return her token, and the rest of a body that answers it."""
+    token = await queue.owner.add_labeler("ann")
+    task = await queue.people.next_task("ann", 0.0)
+    assert task is not None
+    return token, f'"assignment_id": "{task.assignment_id}", "outcome": "tie"}}'.encode()
+
+
 async def test_who_is_let_out_while_a_label_comes_has_not_given_it(
     queue: LabelQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bodies, "SOON_S", 0.0)
-    token = await queue.owner.add_labeler("ann")
-    task = await queue.people.next_task("ann", 0.0)
-    assert task is not None
+    token, rest = await ann_labels(queue)
     connection = Connection("/api/v1/labels", token)
     going = asyncio.create_task(connection.go(build_app(queue, IntakeConfig())))
     await connection.is_waited_for.wait()
     await queue.owner.revoke("ann", "she left", actor="olga")
-    connection.end(f'"assignment_id": "{task.assignment_id}", "outcome": "tie"}}'.encode())
+    connection.end(rest)
     await going
     assert connection.status == 401
     assert queue.state.history.num_submitted == 0
@@ -192,13 +198,11 @@ async def test_whose_body_is_there_at_once_is_asked_once_who_they_are(
     queue: LabelQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bodies, "SOON_S", 60.0)
-    token = await queue.owner.add_labeler("ann")
-    task = await queue.people.next_task("ann", 0.0)
-    assert task is not None
+    token, rest = await ann_labels(queue)
     authenticate = AsyncMock(side_effect=queue.people.authenticate)
     monkeypatch.setattr(queue.people, "authenticate", authenticate)
     connection = Connection("/api/v1/labels", token)
-    connection.end(f'"assignment_id": "{task.assignment_id}", "outcome": "tie"}}'.encode())
+    connection.end(rest)
     await connection.go(build_app(queue, IntakeConfig()))
     assert connection.status == 200
     authenticate.assert_awaited_once_with(token)
