@@ -91,6 +91,8 @@ def prompt_sources(config: RunConfig, policy: PolicyReading) -> tuple[PromptSour
             response leaves no room for one.
     """
     context, whose = _text_context(config, policy.model)
+    if whose:
+        _log.warning(f"a prompt and its response have {context} tokens at most{whose}")
     room = context - config.response.max_tokens
     if room < 1:
         raise ConfigError(
@@ -197,8 +199,6 @@ def _text_context(config: RunConfig, model: ModelFolder) -> tuple[int, str]:
         for context, what in contexts_of_given(config.run.reward, config.ppo.critic_path):
             if context < bound:
                 bound, whose = context, f", that of {what}"
-    if whose:
-        _log.warning(f"a prompt and its response have {bound} tokens at most{whose}")
     return bound, whose
 
 
